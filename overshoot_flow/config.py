@@ -1,0 +1,228 @@
+"""What is asked (`Inference`) and where it is asked (`Service`): two separate things."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from overshoot_flow.errors import ConfigurationError, LimitError
+
+DEFAULT_BASE_URL: Final = "https://api.overshoot.ai/v0.2"
+DEFAULT_MODEL: Final = "Qwen/Qwen3.5-9B"
+KEY_VARIABLE: Final = "OVERSHOOT_API_KEY"
+
+# The limits of the v0.2 contract.
+TOKENS_PER_SECOND: Final = 128
+TARGET_FPS_RANGE: Final = (1, 30)
+CLIP_LENGTH_RANGE_S: Final = (0.1, 60.0)
+INTERVAL_RANGE_S: Final = (0.1, 60.0)
+
+
+class Secret:
+    """A string that shows itself only when asked with `reveal()`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret itself, for the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        """Show that there is a secret, never which."""
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by value, so that configurations can be compared."""
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        """Hash by value."""
+        return hash(self._value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Refuse to be pickled: recovery state and process boundaries are no place for a key."""
+        raise TypeError("a secret is never pickled; read it again where it is needed")
+
+
+def api_key(file: str | os.PathLike[str] | None = None) -> Secret:
+    """Read the API key from `file`, else from the environment variable `OVERSHOOT_API_KEY`.
+
+    Raises:
+        ConfigurationError: No key is there, or the file cannot be read.
+    """
+    if file is not None:
+        try:
+            value = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(f"cannot read the API key file {file}: {error.strerror}") from None
+        if not value:
+            raise ConfigurationError(f"the API key file {file} is empty")
+        return Secret(value)
+    value = os.environ.get(KEY_VARIABLE, "").strip()
+    if not value:
+        raise ConfigurationError(
+            f"no API key: set {KEY_VARIABLE}, or name a file that holds it with --api-key-file"
+        )
+    return Secret(value)
+
+
+def _within(limit: str, value: float, bounds: tuple[float, float]) -> None:
+    low, high = bounds
+    if not low <= value <= high:
+        raise LimitError(limit, f"{value:g} is outside {low:g} to {high:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipMode:
+    """The service looks at the last `clip_length_s` of video every `delay_s`.
+
+    Raises:
+        LimitError: A value lies outside the service's range.
+    """
+
+    target_fps: float = 6
+    clip_length_s: float = 0.5
+    delay_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the contract's ranges."""
+        _within("target_fps", self.target_fps, TARGET_FPS_RANGE)
+        _within("clip_length_seconds", self.clip_length_s, CLIP_LENGTH_RANGE_S)
+        if not self.delay_s > 0:
+            raise LimitError("delay_seconds", f"{self.delay_s:g} must be above 0")
+
+    @property
+    def name(self) -> str:
+        """The contract's name of this mode."""
+        return "clip"
+
+    @property
+    def period_s(self) -> float:
+        """Time between two answers."""
+        return self.delay_s
+
+    @property
+    def length_s(self) -> float:
+        """Length of the video that one answer looks at."""
+        return self.clip_length_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameMode:
+    """The service looks at the newest frame every `interval_s`.
+
+    Raises:
+        LimitError: `interval_s` lies outside the service's range.
+    """
+
+    interval_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the contract's range."""
+        _within("interval_seconds", self.interval_s, INTERVAL_RANGE_S)
+
+    @property
+    def name(self) -> str:
+        """The contract's name of this mode."""
+        return "frame"
+
+    @property
+    def period_s(self) -> float:
+        """Time between two answers."""
+        return self.interval_s
+
+    @property
+    def length_s(self) -> float:
+        """A single frame has no length."""
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """What is asked about the video.
+
+    Args:
+        prompt: The question.
+        model: Model id as `overshoot-flow models` lists it.
+        output_schema: JSON Schema (draft 2020-12) that every answer must satisfy, or None for text.
+        mode: Clip or frame windows.
+        max_output_tokens: Cap of an answer's length, or None for the service's own.
+        backend: The service's name of the model host.
+
+    Raises:
+        LimitError: A value lies outside the service's limits; the text has the allowed maximum.
+        ConfigurationError: The prompt is empty.
+    """
+
+    prompt: str
+    model: str = DEFAULT_MODEL
+    output_schema: Mapping[str, Any] | None = None
+    mode: ClipMode | FrameMode = field(default_factory=ClipMode)
+    max_output_tokens: int | None = None
+    backend: str = "overshoot"
+
+    def __post_init__(self) -> None:
+        """Check the token-rate rule before the service has to."""
+        if not self.prompt.strip():
+            raise ConfigurationError("the prompt is empty; say what to look for in the video")
+        if self.max_output_tokens is None:
+            return
+        if self.max_output_tokens < 1:
+            raise LimitError("max_output_tokens", f"{self.max_output_tokens} must be at least 1")
+        allowed = int(TOKENS_PER_SECOND * self.mode.period_s)
+        if self.max_output_tokens > allowed:
+            raise LimitError(
+                "max_output_tokens",
+                f"{self.max_output_tokens} every {self.mode.period_s:g} s is above "
+                f"{TOKENS_PER_SECOND} tokens per second; at most {allowed} here",
+            )
+
+    @property
+    def prompt_version(self) -> str:
+        """Sixteen hex digits that change whenever the question does."""
+        question = json.dumps(
+            [self.prompt, self.model, self.output_schema, self.backend],
+            sort_keys=True,
+            ensure_ascii=False,
+        )
+        return hashlib.sha256(question.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Where it is asked.
+
+    Args:
+        key: API key.
+        base_url: Root of the API generation, without a trailing slash.
+        request_timeout_s: Bound of one HTTP request.
+        connect_timeout_s: Bound of joining the room until the first packet is sent.
+        answers_deadline_s: How long after the last published frame an answer may still come.
+        max_restarts: How many new streams in a row, none of which gave an answer, are tried
+            before the session fails.
+    """
+
+    key: Secret
+    base_url: str = DEFAULT_BASE_URL
+    request_timeout_s: float = 10.0
+    connect_timeout_s: float = 15.0
+    answers_deadline_s: float = 10.0
+    max_restarts: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a base URL."""
+        if not self.base_url.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                f"base URL {self.base_url!r} must start with http:// or https://"
+            )
+        if "@" in self.base_url:
+            raise ConfigurationError("the base URL must not carry credentials; use the API key")
+        object.__setattr__(self, "base_url", self.base_url.rstrip("/"))

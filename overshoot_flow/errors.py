@@ -1,0 +1,108 @@
+"""The one exception tree of overshoot-flow.
+
+Bad data never raises: it flows to the dead letters as a value. What raises is a misconfigured
+program (`ConfigurationError`, at construction) or a part of the world that failed. Exceptions of
+libraries are translated into this tree where they enter; no text ever contains a secret.
+"""
+
+from __future__ import annotations
+
+
+class OvershootFlowError(Exception):
+    """Root of every exception that overshoot-flow raises on purpose."""
+
+
+class ConfigurationError(OvershootFlowError):
+    """The program asks for something impossible; the text says what to write instead."""
+
+
+class LimitError(ConfigurationError):
+    """A value lies outside a limit of the service, found before the call.
+
+    Attributes:
+        limit: Name of the limit, as the service's contract spells the field.
+    """
+
+    def __init__(self, limit: str, message: str) -> None:
+        super().__init__(f"{limit}: {message}")
+        self.limit = limit
+
+
+class UnsupportedSchemaError(ConfigurationError):
+    """A JSON Schema has no typed column form.
+
+    Attributes:
+        schema_path: JSON pointer into the schema, `""` for its root.
+    """
+
+    def __init__(self, schema_path: str, message: str) -> None:
+        super().__init__(f"schema at {schema_path or '(root)'}: {message}")
+        self.schema_path = schema_path
+
+
+class MediaError(OvershootFlowError):
+    """A video cannot be opened or decoded; the text has no credentials."""
+
+
+class TransportError(OvershootFlowError):
+    """The network failed: no connection, no answer in time, or an answer outside the contract."""
+
+
+class ServiceError(OvershootFlowError):
+    """The service answered with an error.
+
+    Attributes:
+        status: HTTP status, or None where the error came over the WebSocket.
+        code: The contract's error code (`error` field), or None.
+        request_id: The service's id of the failed request, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        facts = [
+            f"{name}={value}"
+            for name, value in (("status", status), ("code", code), ("request_id", request_id))
+            if value is not None
+        ]
+        super().__init__(f"{message} ({', '.join(facts)})" if facts else message)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+
+
+class RejectedRequestError(ServiceError):
+    """400 or 422: the service refuses the request as written."""
+
+
+class AuthenticationError(ServiceError):
+    """401 or close code 1008: the API key is not accepted."""
+
+
+class InsufficientCreditsError(ServiceError):
+    """402: the account has no credit left. Terminal for the run."""
+
+
+class StreamNotFoundError(ServiceError):
+    """404: the stream does not exist or has ended."""
+
+
+class StreamLimitError(ServiceError):
+    """429: too many concurrent streams on this API key."""
+
+
+class ServiceUnavailableError(ServiceError):
+    """5xx: the service has a fault of its own."""
+
+
+class PublishError(OvershootFlowError):
+    """Video could not be published into the room."""
+
+
+class SinkError(OvershootFlowError):
+    """Records could not be written; the text names the path and the reason."""

@@ -1,0 +1,1 @@
+"""A local Overshoot server for development and tests (extra `local`)."""

@@ -1,0 +1,1 @@
+"""Pictures and their times: frames, sampling plans, the decoding reader."""

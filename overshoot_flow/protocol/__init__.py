@@ -1,0 +1,1 @@
+"""The Overshoot API as pure functions and state machines: no sockets, tasks or clocks."""

@@ -1,0 +1,1 @@
+"""JSON Schema in, validated and typed Arrow out."""

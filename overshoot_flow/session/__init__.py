@@ -1,0 +1,1 @@
+"""Drives the protocol over the transports: sessions, the runtime, the ledger."""

@@ -1,0 +1,1 @@
+"""The network: HTTP, WebSocket and LiveKit, with foreign exceptions translated."""

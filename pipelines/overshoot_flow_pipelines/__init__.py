@@ -1,0 +1,1 @@
+"""Ready dataflows and the command line."""
