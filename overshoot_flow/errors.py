@@ -100,6 +100,18 @@ class ServiceUnavailableError(ServiceError):
     """5xx: the service has a fault of its own."""
 
 
+class StreamEndedError(OvershootFlowError):
+    """The service ended the stream (WebSocket close code 1001).
+
+    Attributes:
+        reason: The contract's close reason, such as `lease_expired`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the service ended the stream: {reason}")
+        self.reason = reason
+
+
 class PublishError(OvershootFlowError):
     """Video could not be published into the room."""
 

@@ -59,6 +59,7 @@ class Result:
     Times named `*_us` are µs: `media_*` of media time, `captured_*` and `received_at_us` of UTC
     since 1970. The interval `[media_start_us, media_end_us)` holds every frame that the model
     can have seen; `media_uncertainty_us` is the part of its width that is not known exactly.
+    `delivered_*` and `frames_sent_total` come from the sender's own statistics at that moment.
     """
 
     result_id: str
@@ -84,6 +85,8 @@ class Result:
     received_at_us: int
     delivered_width: int | None
     delivered_height: int | None
+    frames_published_total: int
+    frames_sent_total: int | None
     frames_covered: int
     frames_between: int
 
