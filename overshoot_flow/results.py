@@ -40,10 +40,10 @@ class GapReason(StrEnum):
 
     FILTERED = "filtered"
     """The user's own filter left the frames out."""
-    ENCODER = "encoder"
-    """The sender dropped the frames to keep to the bandwidth."""
+    NO_ANSWER = "no_answer"
+    """An answer about the frames was due and never came; later ones did."""
     STREAM_LOST = "stream_lost"
-    """The stream ended while the frames were under way; a new stream follows."""
+    """The stream ended while the frames were under way, and they could not be published again."""
     DECODE = "decode"
     """The media could not be decoded there."""
     STOPPED = "stopped"
@@ -154,8 +154,9 @@ Outcome: TypeAlias = Result | Failure | Gap | Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A finished stretch of one stream's media with everything that was said about it."""
+    """A finished stretch of one stream's media with everything that one `infer` said about it."""
 
+    step_id: str
     stream_key: str
     start_us: int
     end_us: int

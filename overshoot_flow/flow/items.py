@@ -1,0 +1,72 @@
+"""What flows between a source and `infer` besides frames.
+
+User functions never see these: `map_frames` and `filter_frames` pass them on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from overshoot_flow.media.frames import Frame
+from overshoot_flow.results import Piece
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """The source's drain token: finished pieces, to be emitted in the epoch of this item.
+
+    `frames_emitted` counts the frames that the source has emitted before it, so that `infer`
+    notices frames that an operator in between swallowed.
+    """
+
+    stream_key: str
+    frames_emitted: int
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndOfMedia:
+    """The source emits no frame of this stream any more: answer what is due, then close."""
+
+    stream_key: str
+    frames_emitted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFiltered:
+    """The user's filter left this frame out."""
+
+    stream_key: str
+    source: str
+    pts_us: int
+    duration_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFailed:
+    """A user function failed on this frame."""
+
+    stream_key: str
+    source: str
+    pts_us: int
+    duration_us: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaGap:
+    """The source could not read a stretch of its media."""
+
+    stream_key: str
+    source: str
+    start_us: int
+    end_us: int
+    detail: str
+
+
+FrameLike: TypeAlias = Frame | FrameFiltered | FrameFailed
+"""What stands for exactly one emitted frame."""
+
+Item: TypeAlias = FrameLike | MediaGap | Tick | EndOfMedia
+"""Everything that a source of this library emits."""

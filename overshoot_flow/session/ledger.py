@@ -1,0 +1,154 @@
+"""The process's ledger: where sessions put finished pieces and sources take them (drain token).
+
+A source emits frames, `infer` hands them to a session, the session's answers come later and in
+another thread. So that the read position and the answers end in the same epoch, a session puts
+each finished piece of media here; the source takes it, and emits it back into the flow as part of
+its own output. The same account brakes the source: it may emit only as many frames as the
+slowest session has room for, because the engine's queues have no other bound.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from overshoot_flow.results import Piece
+
+PIECES_CAPACITY: Final = 1024
+"""Pieces that may wait for the source; beyond it sessions stop publishing (they never drop)."""
+
+UNATTACHED_BATCH: Final = 8
+"""Frames a source may emit at once before it is known whether an `infer` follows."""
+
+
+@dataclass(slots=True)
+class _SessionEntry:
+    released: int = 0
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Account:
+    """One stream key's part of the ledger. Every method may be called from any thread.
+
+    Args:
+        stream_key: Key of the source partition.
+        capacity: Frames that may be between the source and a session's publisher.
+    """
+
+    stream_key: str
+    capacity: int = 16
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _sessions: dict[str, _SessionEntry] = field(default_factory=dict)
+    _pieces: deque[Piece] = field(default_factory=deque)
+    _emitted: int = 0
+    _abandoned: bool = False
+
+    def room(self) -> int:
+        """How many frames the source may emit now."""
+        with self._lock:
+            if not self._sessions:
+                return UNATTACHED_BATCH
+            live = [entry.released for entry in self._sessions.values() if not entry.ended]
+            return max(0, self.capacity - self._emitted + min(live)) if live else 0
+
+    def emitted(self, frames: int) -> None:
+        """The source has emitted `frames` frames."""
+        with self._lock:
+            self._emitted += frames
+
+    @property
+    def frames_emitted(self) -> int:
+        """How many frames the source has emitted."""
+        with self._lock:
+            return self._emitted
+
+    def take(self) -> tuple[Piece, ...]:
+        """Take all finished pieces, in the order they were put."""
+        with self._lock:
+            pieces = tuple(self._pieces)
+            self._pieces.clear()
+            return pieces
+
+    @property
+    def attached(self) -> bool:
+        """Whether an `infer` has seen this stream."""
+        with self._lock:
+            return bool(self._sessions)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every session has ended, whatever became of it: nothing more can be put."""
+        with self._lock:
+            return bool(self._sessions) and all(e.ended for e in self._sessions.values())
+
+    @property
+    def drained(self) -> bool:
+        """Whether every session has ended and every piece is taken."""
+        with self._lock:
+            return not self._pieces and all(entry.ended for entry in self._sessions.values())
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the source went away: nobody takes pieces any more."""
+        return self._abandoned
+
+    def abandon(self) -> None:
+        """The source is closed."""
+        self._abandoned = True
+
+    def attach(self, step_id: str) -> None:
+        """A session of `step_id` takes part; it will release every frame emitted so far."""
+        with self._lock:
+            self._sessions[step_id] = _SessionEntry()
+
+    def release(self, step_id: str, frames: int = 1) -> None:
+        """`frames` frames have left the way between the source and the session's publisher."""
+        with self._lock:
+            self._sessions[step_id].released += frames
+
+    def put(self, piece: Piece) -> None:
+        """Add a finished piece."""
+        with self._lock:
+            self._pieces.append(piece)
+
+    @property
+    def congested(self) -> bool:
+        """Whether so many pieces wait that no more video should be published."""
+        with self._lock:
+            return len(self._pieces) >= PIECES_CAPACITY
+
+    def session_ended(self, step_id: str) -> None:
+        """The session of `step_id` will put nothing more."""
+        with self._lock:
+            self._sessions[step_id].ended = True
+
+
+class Ledger:
+    """All accounts of the process, by stream key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._accounts: dict[str, Account] = {}
+
+    def open(self, account: Account) -> None:
+        """Make `account` the one of its key; an older one is history."""
+        with self._lock:
+            self._accounts[account.stream_key] = account
+
+    def account(self, stream_key: str) -> Account | None:
+        """The open account of `stream_key`, or None when no source of this process has it."""
+        with self._lock:
+            return self._accounts.get(stream_key)
+
+    def close(self, account: Account) -> None:
+        """Forget `account`, unless another one of its key has taken its place."""
+        with self._lock:
+            if self._accounts.get(account.stream_key) is account:
+                del self._accounts[account.stream_key]
+
+
+LEDGER: Final = Ledger()
+"""The process's ledger: sources and `infer` meet nowhere else, by the engine's design."""
