@@ -4,7 +4,8 @@ A v0.2 result carries no media timestamp. Known are: when each frame was publish
 result came, and how long the service says it took since the end of the window that it looked at.
 So the window ended at `received - total latency`, and what the model can have seen was published
 between `window end - window length - transit` and `window end`, where `transit` bounds the way of
-a picture through encoder, network, jitter buffer and decoder, and of the answer back.
+a picture through encoder, network, jitter buffer and decoder, and of the answer back. The picture
+that was on screen when the window began belongs to it too, since publishers repeat pictures.
 
 Frames are settled in publishing order: a result settles every frame up to the end of its
 interval, so each published frame is settled exactly once.
@@ -120,8 +121,7 @@ class PublishedMedia(Generic[P]):
         newest_s = self.window_end_s(received_at_s, total_latency_s)
         oldest_s = newest_s - self.length_s - transit_s
         seen = [entry.picture for entry in self._log if oldest_s <= entry.at_s <= newest_s]
-        if not seen or self.length_s == 0:
-            seen.insert(0, self._on_screen(oldest_s))
+        seen.append(self._on_screen(oldest_s))
         return MediaInterval(
             start_us=min(picture.pts_us for picture in seen),
             end_us=max(picture.pts_us + max(picture.duration_us, 1) for picture in seen),

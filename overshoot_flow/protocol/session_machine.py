@@ -93,6 +93,7 @@ class SessionMachine:
     failure: OvershootFlowError | None = None
     streams_created: int = 0
     fruitless_attempts: int = 0
+    faults_in_a_row: int = 0
 
     @property
     def ended(self) -> bool:
@@ -115,10 +116,12 @@ class SessionMachine:
     def answered(self) -> None:
         """Note that the stream is fruitful, so that attempts are counted anew."""
         self.fruitless_attempts = 0
+        self.faults_in_a_row = 0
 
     def fault(self, error: OvershootFlowError) -> Remedy:
         """Take in an error and go to `waiting` or `failed`; return what to do."""
         remedy = remedy_for(error)
+        self.faults_in_a_row += 1
         if remedy is Remedy.NEW_STREAM:
             self.fruitless_attempts += 1
             if self.fruitless_attempts > self.max_restarts:

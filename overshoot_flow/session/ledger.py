@@ -26,6 +26,7 @@ UNATTACHED_BATCH: Final = 8
 @dataclass(slots=True)
 class _SessionEntry:
     released: int = 0
+    refusing: bool = False
     ended: bool = False
 
 
@@ -51,7 +52,7 @@ class Account:
         with self._lock:
             if not self._sessions:
                 return UNATTACHED_BATCH
-            live = [entry.released for entry in self._sessions.values() if not entry.ended]
+            live = [entry.released for entry in self._sessions.values() if not entry.refusing]
             return max(0, self.capacity - self._emitted + min(live)) if live else 0
 
     def emitted(self, frames: int) -> None:
@@ -79,10 +80,10 @@ class Account:
             return bool(self._sessions)
 
     @property
-    def all_ended(self) -> bool:
-        """Whether every session has ended, whatever became of it: nothing more can be put."""
+    def unwanted(self) -> bool:
+        """Whether every session has failed: the source may as well stop reading."""
         with self._lock:
-            return bool(self._sessions) and all(e.ended for e in self._sessions.values())
+            return bool(self._sessions) and all(e.refusing for e in self._sessions.values())
 
     @property
     def drained(self) -> bool:
@@ -109,6 +110,11 @@ class Account:
         with self._lock:
             self._sessions[step_id].released += frames
 
+    def refuse(self, step_id: str) -> None:
+        """The session of `step_id` wants no more frames; it records those under way as lost."""
+        with self._lock:
+            self._sessions[step_id].refusing = True
+
     def put(self, piece: Piece) -> None:
         """Add a finished piece."""
         with self._lock:
@@ -132,6 +138,7 @@ class Ledger:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._accounts: dict[str, Account] = {}
+        self._closed_emitted: dict[str, int] = {}
 
     def open(self, account: Account) -> None:
         """Make `account` the one of its key; an older one is history."""
@@ -148,6 +155,15 @@ class Ledger:
         with self._lock:
             if self._accounts.get(account.stream_key) is account:
                 del self._accounts[account.stream_key]
+                self._closed_emitted[account.stream_key] = account.frames_emitted
+
+    def frames_emitted(self, stream_key: str) -> int:
+        """How many frames the newest source of `stream_key` has emitted."""
+        with self._lock:
+            account = self._accounts.get(stream_key)
+            if account is None:
+                return self._closed_emitted.get(stream_key, 0)
+        return account.frames_emitted
 
 
 LEDGER: Final = Ledger()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from livekit import rtc
+from livekit.rtc._proto.room_pb2 import DEGRADATION_PREFERENCE_MAINTAIN_RESOLUTION
 from livekit.rtc._proto.stats_pb2 import QualityLimitationReason
 from livekit.rtc.participant import PublishTrackError
 
@@ -54,7 +55,8 @@ class LiveKitPublisher:
     """One connection to a room with one video track.
 
     All methods belong to one event loop. `lost` is set when the room is gone although nobody
-    left it; the SDK's own attempts to reconnect are over by then.
+    left it; the SDK's own attempts to reconnect are over by then. `flowing` is unset while the
+    SDK reconnects: what is captured in that time is lost, so wait for it before `capture`.
 
     Args:
         url: WebSocket URL of the room.
@@ -75,6 +77,7 @@ class LiveKitPublisher:
         self._leaving = False
         self.lost = asyncio.Event()
         self.lost_reason = ""
+        self.flowing = asyncio.Event()
         self.pictures_captured = 0
         self.reconnects = 0
 
@@ -85,6 +88,7 @@ class LiveKitPublisher:
             PublishError: The room cannot be joined, or no picture left within the time-out.
         """
         self._room.on("disconnected", self._on_disconnected)
+        self._room.on("reconnecting", self.flowing.clear)
         self._room.on("reconnected", self._on_reconnected)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -113,7 +117,7 @@ class LiveKitPublisher:
                     max_bitrate=bitrate_for(first.width, first.height),
                     max_framerate=_MAX_FRAMERATE,
                 ),
-                degradation_preference=rtc.DegradationPreference.MAINTAIN_RESOLUTION,
+                degradation_preference=DEGRADATION_PREFERENCE_MAINTAIN_RESOLUTION,
             ),
         )
 
@@ -126,6 +130,7 @@ class LiveKitPublisher:
                 break
             if self.lost.is_set():
                 raise PublishError(f"the room closed while joining: {self.lost_reason}")
+        self.flowing.set()
         self._holder = asyncio.create_task(self._hold_picture(), name="hold-picture")
 
     def capture(self, frame: Frame) -> None:
@@ -151,7 +156,7 @@ class LiveKitPublisher:
                 async with asyncio.timeout(HOLD_INTERVAL_S):
                     await self._shown_anew.wait()
             except TimeoutError:
-                if self._shown is not None and not self.lost.is_set():
+                if self._shown is not None and self.flowing.is_set():
                     self._send(self._shown)
 
     async def statistics(self) -> SenderStatistics:
@@ -199,10 +204,12 @@ class LiveKitPublisher:
             return
         self.lost_reason = rtc.DisconnectReason.Name(reason).lower()
         _logger.info("the room is gone: %s", self.lost_reason)
+        self.flowing.clear()
         self.lost.set()
 
     def _on_reconnected(self) -> None:
         self.reconnects += 1
+        self.flowing.set()
 
 
 def _sdk_buffer(data: bytes | bytearray | memoryview) -> bytes | bytearray:

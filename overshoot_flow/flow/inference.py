@@ -1,0 +1,170 @@
+"""The operator that asks Overshoot about video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import bytewax.operators as op
+from bytewax.dataflow import Stream
+
+from overshoot_flow.config import Inference, Service
+from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.flow.items import (
+    EndOfMedia,
+    FrameFailed,
+    FrameFiltered,
+    FrameLike,
+    Item,
+    MediaGap,
+    Tick,
+)
+from overshoot_flow.media.frames import Frame
+from overshoot_flow.results import GapReason, Outcome
+from overshoot_flow.schema.json_schema import OutputSchema
+from overshoot_flow.session.inbox import End, Inbox, InboxItem, NotPublished
+from overshoot_flow.session.ledger import LEDGER
+from overshoot_flow.session.runtime import RUNTIME
+
+
+def infer(
+    step_id: str, frames: Stream[Item], inference: Inference, service: Service
+) -> Stream[Outcome]:
+    """Publish frames into leased streams, one per stream key, and emit the outcomes.
+
+    No exchange happens: everything of a stream stays on the worker that reads it, and pixels
+    never cross a worker. Answers are emitted with the source's ticks, so that the read position
+    and the emission fall into the same epoch.
+
+    Delivery: every frame that reaches this step is settled by exactly one outcome (see
+    `overshoot_flow.results`). What the engine has emitted when the process dies is not
+    remembered: a run that is started again asks again.
+
+    Args:
+        step_id: Unique name of this step.
+        frames: Stream of an overshoot-flow source, perhaps through `map_frames` and
+            `filter_frames`.
+        inference: What is asked.
+        service: Where it is asked.
+
+    Raises:
+        UnsupportedSchemaError: The output schema has no typed column form; it names the path.
+    """
+    schema = None if inference.output_schema is None else OutputSchema(inference.output_schema)
+    return op.flat_map_batch(step_id, frames, _Infer(step_id, inference, service, schema))
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What `infer` knows of one stream key."""
+
+    inbox: Inbox
+    frames_seen: int = 0
+    last_pts_us: int = 0
+
+
+@dataclass(slots=True)
+class _Infer:
+    """The step's function. Several workers share it; each stream key belongs to one of them."""
+
+    step_id: str
+    inference: Inference
+    service: Service
+    schema: OutputSchema | None
+    _streams: dict[str, _Stream] = field(default_factory=dict)
+
+    def __call__(self, items: list[Item]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for item in items:
+            if isinstance(item, Tick):
+                self._notice_missing(item)
+                outcomes += [
+                    outcome
+                    for piece in item.pieces
+                    if piece.step_id == self.step_id
+                    for outcome in piece.outcomes
+                ]
+            elif isinstance(item, EndOfMedia):
+                self._end(item)
+            else:
+                self._hand_over(item)
+        return outcomes
+
+    def _stream(self, stream_key: str, source: str) -> _Stream:
+        stream = self._streams.get(stream_key)
+        if stream is None:
+            account = LEDGER.account(stream_key)
+            if account is None:
+                raise ConfigurationError(
+                    f"step {self.step_id}: no overshoot-flow source of this process has the "
+                    f"stream {stream_key!r}; feed infer from FileSource or a ReaderPartition, on "
+                    "the same worker"
+                )
+            session = RUNTIME.open_session(
+                step_id=self.step_id,
+                source=source,
+                account=account,
+                inference=self.inference,
+                schema=self.schema,
+                service=self.service,
+            )
+            stream = self._streams[stream_key] = _Stream(session.inbox)
+        return stream
+
+    def _hand_over(self, item: FrameLike | MediaGap) -> None:
+        stream = self._stream(item.stream_key, item.source)
+        if not isinstance(item, MediaGap):
+            stream.frames_seen += 1
+            stream.last_pts_us = item.pts_us
+        stream.inbox.put(_inbox_item(item))
+
+    def _notice_missing(self, item: Tick | EndOfMedia) -> None:
+        """Frames that an operator in between swallowed would stop the source for ever."""
+        stream = self._streams.get(item.stream_key)
+        if stream is None or item.frames_emitted == stream.frames_seen:
+            return
+        missing = item.frames_emitted - stream.frames_seen
+        stream.frames_seen = item.frames_emitted
+        stream.inbox.put(
+            NotPublished(
+                source="",
+                start_us=stream.last_pts_us,
+                end_us=stream.last_pts_us,
+                frames=missing,
+                reason=GapReason.OPERATOR,
+                detail="frames vanished between source and infer; use filter_frames",
+            )
+        )
+
+    def _end(self, item: EndOfMedia) -> None:
+        self._notice_missing(item)
+        stream = self._streams.pop(item.stream_key, None)
+        if stream is not None:
+            stream.inbox.put(End())
+
+
+def _inbox_item(item: FrameLike | MediaGap) -> InboxItem:
+    match item:
+        case Frame():
+            return item
+        case FrameFiltered():
+            reason, detail, failure = GapReason.FILTERED, "left out by the filter", False
+        case FrameFailed():
+            reason, detail, failure = GapReason.OPERATOR, item.detail, True
+        case MediaGap():
+            return NotPublished(
+                source=item.source,
+                start_us=item.start_us,
+                end_us=item.end_us,
+                frames=0,
+                reason=GapReason.DECODE,
+                detail=item.detail,
+            )
+    return NotPublished(
+        source=item.source,
+        start_us=item.pts_us,
+        end_us=item.pts_us + max(1, item.duration_us),
+        frames=1,
+        reason=reason,
+        detail=detail,
+        failure=failure,
+    )

@@ -1,0 +1,188 @@
+"""The source side of the drain token: a partition around a reader."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from bytewax.inputs import StatefulSourcePartition
+
+from overshoot_flow.errors import MediaError
+from overshoot_flow.flow.items import EndOfMedia, Item, MediaGap, Tick
+from overshoot_flow.flow.stopping import STOP
+from overshoot_flow.media.frames import Frame
+from overshoot_flow.media.reader import MediaProblem
+from overshoot_flow.session.ledger import LEDGER, Account
+from overshoot_flow.session.runtime import RUNTIME
+
+_AWAKE_INTERVAL: Final = timedelta(milliseconds=15)
+"""An epoch closes only when a source is activated, so pending work keeps it awake."""
+
+_UNATTACHED_ACTIVATIONS: Final = 3
+"""Activations after the end of media without any `infer` until there is surely none."""
+
+
+class Reader(Protocol):
+    """A thread that decodes; `overshoot_flow.media.reader.FrameReader` is one."""
+
+    def poll(self, max_frames: int) -> Sequence[Frame | MediaProblem]:
+        """Return what is ready, at most `max_frames` items, without ever blocking."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything was read and polled."""
+        ...
+
+    def close(self) -> None:
+        """Stop the thread and wait for it."""
+        ...
+
+
+class Turnstile:
+    """How many partitions of one process may read at once; the others wait for their turn.
+
+    The engine starts all partitions together. A thousand files would open a thousand decoders
+    for the few streams that an API key may have.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._lock = threading.Lock()
+        self._free = places
+
+    def try_enter(self) -> bool:
+        """Take a place if one is free."""
+        with self._lock:
+            if self._free == 0:
+                return False
+            self._free -= 1
+            return True
+
+    def leave(self) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._free += 1
+
+
+class ReaderPartition(StatefulSourcePartition[Item, None]):
+    """Emits a reader's frames as fast as `infer` takes them, and finished pieces as ticks.
+
+    Args:
+        stream_key: Key of this partition.
+        source: The source as people read it, without credentials.
+        open_reader: Opens the reader when it is this partition's turn; it owns and closes it.
+            A `MediaError` from it becomes a gap record.
+        turnstile: Bounds how many partitions read at once.
+    """
+
+    def __init__(
+        self,
+        stream_key: str,
+        source: str,
+        open_reader: Callable[[], Reader],
+        turnstile: Turnstile,
+    ) -> None:
+        self._source = source
+        self._open_reader = open_reader
+        self._turnstile = turnstile
+        self._entered = False
+        self._reader: Reader | None = None
+        self._account = Account(stream_key)
+        self._end_emitted = False
+        self._idle_activations = 0
+        LEDGER.open(self._account)
+
+    def next_batch(self) -> list[Item]:
+        """Return frames there is room for and the pieces that are finished."""
+        account = self._account
+        if self._end_emitted and self._finished():
+            self._leave()
+            raise StopIteration
+        items: list[Item] = []
+        if not self._end_emitted:
+            items.extend(self._read())
+        pieces = account.take()
+        if pieces:
+            items.append(
+                Tick(
+                    stream_key=account.stream_key,
+                    frames_emitted=account.frames_emitted,
+                    pieces=pieces,
+                )
+            )
+        if not self._end_emitted and self._nothing_more_to_read():
+            self._end_emitted = True
+            items.append(
+                EndOfMedia(stream_key=account.stream_key, frames_emitted=account.frames_emitted)
+            )
+        return items
+
+    def _read(self) -> list[Item]:
+        if STOP.is_set():
+            return []
+        if self._reader is None:
+            self._entered = self._entered or self._turnstile.try_enter()
+            if not self._entered:
+                return []
+            try:
+                self._reader = self._open_reader()
+            except MediaError as error:
+                return [self._unreadable(error)]
+        read = self._reader.poll(self._account.room())
+        self._account.emitted(sum(isinstance(item, Frame) for item in read))
+        return [item if isinstance(item, Frame) else self._gap(item) for item in read]
+
+    def _nothing_more_to_read(self) -> bool:
+        if STOP.is_set() or self._account.unwanted:
+            return True
+        if self._reader is None:
+            return self._entered
+        return self._reader.exhausted
+
+    def _unreadable(self, error: MediaError) -> MediaGap:
+        return MediaGap(
+            stream_key=self._account.stream_key,
+            source=self._source,
+            start_us=0,
+            end_us=0,
+            detail=str(error),
+        )
+
+    def _gap(self, problem: MediaProblem) -> MediaGap:
+        return MediaGap(
+            stream_key=self._account.stream_key,
+            source=self._source,
+            start_us=problem.start_us,
+            end_us=problem.end_us,
+            detail=problem.detail,
+        )
+
+    def _finished(self) -> bool:
+        if self._account.attached:
+            return self._account.drained
+        self._idle_activations += 1
+        return self._idle_activations > _UNATTACHED_ACTIVATIONS
+
+    def next_awake(self) -> datetime:
+        """Ask to be activated again shortly: answers come at any time."""
+        return datetime.now(UTC) + _AWAKE_INTERVAL
+
+    def snapshot(self) -> None:
+        """Keep no position: a run that is started again reads the whole media again."""
+
+    def close(self) -> None:
+        """Stop reading; sessions that still run are cancelled and their streams deleted."""
+        self._leave()
+        if not self._account.drained:
+            RUNTIME.cancel(self._account.stream_key)
+        LEDGER.close(self._account)
+
+    def _leave(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if self._entered:
+            self._entered = False
+            self._turnstile.leave()

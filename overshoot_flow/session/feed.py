@@ -1,0 +1,127 @@
+"""Where a session's frames come from: those to be published again first, then the inbox."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from overshoot_flow.results import GapReason
+from overshoot_flow.session.inbox import End, Inbox, NotPublished
+from overshoot_flow.session.ledger import Account
+from overshoot_flow.session.outcomes import OutcomeFactory, PendingFrame
+
+REPLAY_BYTES: Final = 128 * 1024 * 1024
+"""Pixels of unanswered frames that are kept for publishing them again on a new stream. Beyond it
+the oldest ones' pixels are let go (counted): on a lost stream they become a gap record."""
+
+
+@dataclass(slots=True)
+class Feed:
+    """Frames for the publisher, in order; what is not published is recorded on the way.
+
+    Args:
+        inbox: Items from the engine.
+        account: The stream's account: frames are released there, pieces are put there.
+        outcomes: Makes the records.
+    """
+
+    inbox: Inbox
+    account: Account
+    outcomes: OutcomeFactory
+    replay_bytes: int = REPLAY_BYTES
+    pixels_let_go: int = 0
+    ended: bool = False
+    _ready: deque[PendingFrame] = field(default_factory=deque)
+    _kept: deque[PendingFrame] = field(default_factory=deque)
+    _kept_bytes: int = 0
+    _filtered: NotPublished | None = None
+
+    async def next_frame(self) -> PendingFrame | None:
+        """Wait for the next frame to publish; None at the end of media.
+
+        It stays the next one until `take_next`, so that nothing is lost when publishing fails.
+        """
+        while not self._ready and not self.ended:
+            item = await self.inbox.get()
+            if isinstance(item, End):
+                self.ended = True
+            elif isinstance(item, NotPublished):
+                self._not_published(item)
+            else:
+                self._ready.append(PendingFrame.of(item))
+        self._flush_filtered()
+        return self._ready[0] if self._ready else None
+
+    def take_next(self) -> None:
+        """The frame that `next_frame` gave is published, or given up."""
+        pending = self._ready.popleft()
+        if not pending.released:
+            pending.released = True
+            self.account.release(self.outcomes.step_id)
+
+    def _not_published(self, item: NotPublished) -> None:
+        self.account.release(self.outcomes.step_id, item.frames)
+        if item.reason is not GapReason.FILTERED or item.failure:
+            self.account.put(self.outcomes.not_published(item))
+        elif self._filtered is None:
+            self._filtered = item
+        else:
+            self._filtered = replace(
+                self._filtered,
+                end_us=max(self._filtered.end_us, item.end_us),
+                frames=self._filtered.frames + item.frames,
+            )
+
+    def _flush_filtered(self) -> None:
+        """Neighbouring frames that the filter left out make one record."""
+        if self._filtered is not None:
+            self.account.put(self.outcomes.not_published(self._filtered))
+            self._filtered = None
+
+    def keep_pixels(self, pending: PendingFrame) -> None:
+        """Note that `pending` is published and unanswered, within the bound of memory."""
+        if pending.frame is not None:
+            self._kept.append(pending)
+            self._kept_bytes += len(pending.frame.data)
+        while self._kept and (self._kept_bytes > self.replay_bytes or self._kept[0].frame is None):
+            oldest = self._kept.popleft()
+            if oldest.frame is not None:
+                self._kept_bytes -= len(oldest.frame.data)
+                oldest.frame = None
+                self.pixels_let_go += 1
+
+    def settled(self, frames: Sequence[PendingFrame]) -> None:
+        """The outcome of `frames` is known: their pixels are not needed any more."""
+        for pending in frames:
+            if pending.frame is not None:
+                self._kept_bytes -= len(pending.frame.data)
+                pending.frame = None
+
+    def again(self, frames: Sequence[PendingFrame], detail: str) -> None:
+        """Publish `frames` once more; those whose pixels are gone become a gap."""
+        lost = [pending for pending in frames if pending.frame is None]
+        if lost:
+            self.account.put(self.outcomes.lost(lost, GapReason.STREAM_LOST, detail))
+        self._kept.clear()
+        self._kept_bytes = 0
+        self._ready.extendleft(
+            reversed([pending for pending in frames if pending.frame is not None])
+        )
+
+    async def discard_rest(
+        self, frames: Sequence[PendingFrame], reason: GapReason, detail: str
+    ) -> None:
+        """Record `frames` and everything until the end of media as lost.
+
+        The source learns that nothing more is wanted; what it has emitted still arrives here.
+        """
+        lost = list(frames)
+        self.account.refuse(self.outcomes.step_id)
+        while (pending := await self.next_frame()) is not None:
+            self.take_next()
+            pending.frame = None
+            lost.append(pending)
+        if lost:
+            self.account.put(self.outcomes.lost(lost, reason, detail))

@@ -1,0 +1,146 @@
+"""One asyncio thread per process that runs all sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import threading
+from typing import Final
+
+from overshoot_flow.config import Inference, Service
+from overshoot_flow.errors import OvershootFlowError
+from overshoot_flow.schema.json_schema import OutputSchema
+from overshoot_flow.session.clock import SystemClock
+from overshoot_flow.session.inbox import Inbox
+from overshoot_flow.session.ledger import Account
+from overshoot_flow.session.session import Session
+
+SHUTDOWN_TIMEOUT_S: Final = 12.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Owns the event loop's thread and the task of every session.
+
+    The thread starts with the first session. At the end of the process every session still open
+    is cancelled, which deletes its stream; `SIGTERM` without a handler ends Python before that,
+    so programs use `overshoot_flow.flow.run`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._open: set[Session] = set()
+        self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self.failures: dict[str, OvershootFlowError] = {}
+
+    def open_session(
+        self,
+        *,
+        step_id: str,
+        source: str,
+        account: Account,
+        inference: Inference,
+        schema: OutputSchema | None,
+        service: Service,
+    ) -> Session:
+        """Attach a new session to `account` and start it; callable from any thread."""
+        loop = self._started_loop()
+        account.attach(step_id)
+        session = Session(
+            step_id=step_id,
+            source=source,
+            account=account,
+            inbox=Inbox(loop),
+            inference=inference,
+            schema=schema,
+            service=service,
+            clock=SystemClock(),
+        )
+        with self._lock:
+            self._open.add(session)
+        loop.call_soon_threadsafe(self._start, session)
+        return session
+
+    def cancel(self, stream_key: str) -> None:
+        """Cancel the sessions of a stream key; their streams are deleted."""
+        with self._lock:
+            loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._cancel, stream_key)
+
+    def _start(self, session: Session) -> None:
+        task = asyncio.get_running_loop().create_task(
+            session.run(), name=f"session-{session.stream_key}"
+        )
+        self._tasks[session] = task
+        task.add_done_callback(lambda done: self._session_done(session, done))
+
+    def _cancel(self, stream_key: str) -> None:
+        for session, task in self._tasks.items():
+            if session.stream_key == stream_key:
+                task.cancel()
+
+    @property
+    def open_sessions(self) -> int:
+        """How many sessions have not ended, teardown included."""
+        with self._lock:
+            return len(self._open)
+
+    def shutdown(self) -> None:
+        """Cancel every session, wait until their streams are deleted, end the thread."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
+        done = asyncio.run_coroutine_threadsafe(self._cancel_all(), loop)
+        try:
+            done.result(SHUTDOWN_TIMEOUT_S)
+        except TimeoutError:
+            _logger.exception("sessions did not end in time; their streams end with their leases")
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(SHUTDOWN_TIMEOUT_S)
+
+    def _started_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=_run_loop, args=(self._loop,), name="overshoot-runtime", daemon=True
+                )
+                self._thread.start()
+                atexit.register(self.shutdown)
+            return self._loop
+
+    async def _cancel_all(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _session_done(self, session: Session, done: asyncio.Task[None]) -> None:
+        if session.failure is not None:
+            self.failures[session.stream_key] = session.failure
+        if not done.cancelled() and (error := done.exception()) is not None:
+            _logger.error("defect in the session of %s", session.stream_key, exc_info=error)
+            self.failures[session.stream_key] = OvershootFlowError(f"defect: {error!r}")
+        del self._tasks[session]
+        with self._lock:
+            self._open.discard(session)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+RUNTIME: Final = Runtime()
+"""The process's runtime."""

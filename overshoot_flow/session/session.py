@@ -1,0 +1,139 @@
+"""One session: the question about one stream key, over as many leased streams as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import Final
+
+from overshoot_flow.config import Inference, Service
+from overshoot_flow.errors import OvershootFlowError
+from overshoot_flow.protocol.media_map import PublishedMedia
+from overshoot_flow.protocol.retry import Backoff
+from overshoot_flow.protocol.session_machine import Remedy, SessionMachine, SessionState
+from overshoot_flow.protocol.v02 import NativeSource
+from overshoot_flow.results import GapReason
+from overshoot_flow.schema.json_schema import OutputSchema
+from overshoot_flow.session.clock import Clock
+from overshoot_flow.session.feed import Feed
+from overshoot_flow.session.inbox import Inbox
+from overshoot_flow.session.ledger import Account
+from overshoot_flow.session.outcomes import OutcomeFactory, PendingFrame
+from overshoot_flow.session.stream_run import TRANSIT_S, StreamRun, Workplace
+from overshoot_flow.transport.http import OvershootHttp
+
+_RESTART_BACKOFF_S: Final = (0.5, 15.0)
+
+_logger = logging.getLogger(__name__)
+
+
+class Session:
+    """Takes frames from its inbox and puts a finished piece for every one into its account.
+
+    Args:
+        step_id: The `infer` step.
+        source: The source as people read it.
+        account: The stream key's account, already attached.
+        inbox: Where the frames come from.
+        inference: What is asked.
+        schema: The compiled output schema, or None.
+        service: Where it is asked.
+        clock: Time.
+    """
+
+    def __init__(
+        self,
+        *,
+        step_id: str,
+        source: str,
+        account: Account,
+        inbox: Inbox,
+        inference: Inference,
+        schema: OutputSchema | None,
+        service: Service,
+        clock: Clock,
+    ) -> None:
+        self.stream_key = account.stream_key
+        self.inbox = inbox
+        self._service = service
+        self._account = account
+        self._clock = clock
+        self._machine = SessionMachine(service.max_restarts)
+        self._outcomes = OutcomeFactory(
+            step_id=step_id,
+            stream_key=account.stream_key,
+            source=source,
+            inference=inference,
+            schema=schema,
+            clock=clock,
+        )
+        self._feed = Feed(inbox, account, self._outcomes)
+        mode = inference.mode
+        self._media: PublishedMedia[PendingFrame] = PublishedMedia(
+            length_s=mode.length_s,
+            period_s=mode.period_s,
+            transit_s=TRANSIT_S,
+            horizon_s=2 * (mode.length_s + mode.period_s) + service.answers_deadline_s,
+        )
+        self._backoff = Backoff(*_RESTART_BACKOFF_S, random=random.Random())  # noqa: S311
+
+    @property
+    def failure(self) -> OvershootFlowError | None:
+        """Why the session failed, or None."""
+        return self._machine.failure
+
+    @property
+    def state(self) -> SessionState:
+        """Where the session stands."""
+        return self._machine.state
+
+    @property
+    def streams_created(self) -> int:
+        """How many streams were leased."""
+        return self._machine.streams_created
+
+    async def run(self) -> None:
+        """Work until the end of media is answered, or the session has failed and said so."""
+        http = OvershootHttp(self._service)
+        try:
+            await self._run(http)
+        finally:
+            self._machine.abort()
+            self._account.session_ended(self._outcomes.step_id)
+            await http.aclose()
+
+    async def _run(self, http: OvershootHttp) -> None:
+        place = Workplace(
+            service=self._service,
+            http=http,
+            feed=self._feed,
+            outcomes=self._outcomes,
+            media=self._media,
+            machine=self._machine,
+            clock=self._clock,
+        )
+        while not self._machine.ended and (first := await self._feed.next_frame()) is not None:
+            try:
+                await self._one_stream(place, first)
+            except OvershootFlowError as error:
+                await self._recover(error)
+
+    async def _one_stream(self, place: Workplace, first: PendingFrame) -> None:
+        self._machine.move(SessionState.CREATING)
+        created = await place.http.create_stream(self._outcomes.inference, NativeSource())
+        self._machine.move(SessionState.CONNECTING)
+        await StreamRun(place, created).run(first)
+
+    async def _recover(self, error: OvershootFlowError) -> None:
+        remedy = self._machine.fault(error)
+        unanswered = self._media.take_unsettled()
+        self._media.restart()
+        if remedy is Remedy.FAIL:
+            _logger.error("session of %s failed: %s", self.stream_key, error)
+            await self._feed.discard_rest(unanswered, GapReason.STOPPED, str(error))
+            return
+        self._feed.again(unanswered, str(error))
+        pause_s = self._backoff.pause_s(self._machine.faults_in_a_row)
+        _logger.warning("%s: %s; a new stream in %.1f s", self.stream_key, error, pause_s)
+        await asyncio.sleep(pause_s)

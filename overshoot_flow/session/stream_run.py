@@ -1,0 +1,294 @@
+"""One leased stream from its creation to its deletion."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import Final
+
+from overshoot_flow.config import Secret, Service
+from overshoot_flow.errors import (
+    OvershootFlowError,
+    PublishError,
+    StreamEndedError,
+    TransportError,
+)
+from overshoot_flow.protocol.lease import Lease
+from overshoot_flow.protocol.media_map import PublishedMedia
+from overshoot_flow.protocol.session_machine import SessionMachine, SessionState
+from overshoot_flow.protocol.v02 import StreamCreated
+from overshoot_flow.session.clock import Clock
+from overshoot_flow.session.feed import Feed
+from overshoot_flow.session.outcomes import Delivery, OutcomeFactory, PendingFrame
+from overshoot_flow.session.pacing import Pacer
+from overshoot_flow.transport.http import OvershootHttp
+from overshoot_flow.transport.livekit_publisher import LiveKitPublisher
+from overshoot_flow.transport.results_socket import Malformed, Received, ResultsSocket
+
+TRANSIT_S: Final = 0.2
+"""Bound of the way of a picture to the model: encoder, pacer, network, jitter buffer, decoder."""
+
+_WATCH_INTERVAL_S: Final = 0.5
+_TEARDOWN_TIMEOUT_S: Final = 8.0
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Workplace:
+    """What every stream of one session works with."""
+
+    service: Service
+    http: OvershootHttp
+    feed: Feed
+    outcomes: OutcomeFactory
+    media: PublishedMedia[PendingFrame]
+    machine: SessionMachine
+    clock: Clock
+
+
+@dataclass(slots=True)
+class StreamRun:
+    """Publishes into one stream and takes its answers until it is drained or lost.
+
+    Args:
+        place: The session's parts.
+        created: The stream, alive and billed from here on.
+    """
+
+    place: Workplace
+    created: StreamCreated
+    _publisher: LiveKitPublisher = field(init=False)
+    _socket: ResultsSocket = field(init=False)
+    _lease: Lease = field(init=False)
+    _token: Secret = field(init=False)
+    _url: str = field(init=False)
+    _delivery: Delivery = field(init=False, default_factory=Delivery)
+    _answered: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _newest_window_end_s: float = field(init=False, default=float("-inf"))
+    _in_room: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _shown: PendingFrame | None = field(init=False, default=None)
+    _over: bool = field(init=False, default=False)
+
+    async def run(self, first: PendingFrame) -> None:
+        """Publish from `first` on until everything is answered.
+
+        The stream is deleted in any case, also when this is cancelled.
+
+        Raises:
+            OvershootFlowError: The stream is lost; unsettled frames are left in the media log.
+        """
+        place = self.place
+        if self.created.livekit is None:
+            raise TransportError("answer outside the contract: no room to publish into")
+        self._url, self._token = self.created.livekit.url, self.created.livekit.token
+        self._lease = Lease(self.created.lease_ttl_s, place.clock.monotonic_s())
+        self._publisher = self._new_publisher()
+        self._socket = ResultsSocket(
+            place.service.base_url,
+            self.created.stream_id,
+            place.service.key,
+            lease_alive=lambda: not self._over and not self._lease.over(place.clock.monotonic_s()),
+            monotonic_s=place.clock.monotonic_s,
+            wall_us=place.clock.wall_us,
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                helpers = [
+                    tasks.create_task(self._renew_lease(), name="renew-lease"),
+                    tasks.create_task(self._take_answers(), name="take-answers"),
+                ]
+                self._note_published(first)
+                await self._connect(first)
+                helpers.append(tasks.create_task(self._watch(), name="watch-deadlines"))
+                helpers.append(tasks.create_task(self._stay_in_room(), name="stay-in-room"))
+                await self._publish(first)
+                await self._drain()
+                for helper in helpers:
+                    helper.cancel()
+        except* OvershootFlowError as group:
+            raise _first_of(group) from None
+        finally:
+            await self._tear_down()
+
+    def _new_publisher(self) -> LiveKitPublisher:
+        return LiveKitPublisher(
+            self._url, self._token, connect_timeout_s=self.place.service.connect_timeout_s
+        )
+
+    async def _connect(self, first: PendingFrame) -> None:
+        if first.frame is None:
+            msg = "only frames with pixels can be published"
+            raise RuntimeError(msg)
+        await self._publisher.connect(first.frame)
+        self.place.machine.move(SessionState.LIVE)
+
+    def _note_published(self, pending: PendingFrame) -> None:
+        self.place.media.published(pending, self.place.clock.monotonic_s())
+        self.place.feed.take_next()
+        self.place.feed.keep_pixels(pending)
+        self._shown = pending
+
+    async def _publish(self, first: PendingFrame) -> None:
+        place = self.place
+        mode = place.outcomes.inference.mode
+        pacer = Pacer(
+            first.pts_us,
+            place.clock.monotonic_s(),
+            longest_pause_s=mode.length_s + mode.period_s + 1.0,
+        )
+        while (pending := await place.feed.next_frame()) is not None:
+            now_s = place.clock.monotonic_s()
+            await asyncio.sleep(pacer.due_s(pending.pts_us, now_s) - now_s)
+            # Another thread makes room; asking now and then is simpler than a callback across.
+            while place.feed.account.congested:  # noqa: ASYNC110
+                await asyncio.sleep(_WATCH_INTERVAL_S / 10)
+            async with self._in_room:
+                await self._publisher.flowing.wait()
+                if pending.frame is None:
+                    msg = "the pixels of an unpublished frame are gone"
+                    raise RuntimeError(msg)
+                self._publisher.capture(pending.frame)
+                self._note_published(pending)
+        place.machine.move(SessionState.DRAINING)
+
+    async def _drain(self) -> None:
+        """Wait until a window that surely held the last frame is answered, or the deadline."""
+        place = self.place
+        last_s = place.media.last_published_at_s or place.clock.monotonic_s()
+        deadline_s = last_s + self._answer_due_s
+        while place.media.unsettled or self._newest_window_end_s < last_s + TRANSIT_S:
+            self._answered.clear()
+            wait_s = deadline_s - place.clock.monotonic_s()
+            if wait_s <= 0:
+                break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._answered.wait()
+        self._give_up_waiting(published_until_s=None)
+        place.machine.move(SessionState.CLOSED)
+
+    @property
+    def _answer_due_s(self) -> float:
+        mode = self.place.outcomes.inference.mode
+        return self.place.service.answers_deadline_s + mode.period_s + mode.length_s
+
+    def _give_up_waiting(self, published_until_s: float | None) -> None:
+        late = self.place.media.take_unsettled(published_until_s)
+        if late:
+            self.place.feed.settled(late)
+            self.place.feed.account.put(self.place.outcomes.deadline(late, self.created.stream_id))
+
+    async def _watch(self) -> None:
+        """Read the sender's statistics and give up on answers that are overdue."""
+        while True:
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+            async with self._in_room:
+                statistics = await self._publisher.statistics()
+            self._delivery = Delivery(
+                width=statistics.width or None,
+                height=statistics.height or None,
+                captured=self._publisher.pictures_captured,
+                sent=statistics.pictures_sent,
+            )
+            if self.place.machine.state is SessionState.LIVE:
+                self._give_up_waiting(self.place.clock.monotonic_s() - self._answer_due_s)
+
+    async def _stay_in_room(self) -> None:
+        """Join the room again with the newest token when the SDK has given up on it."""
+        while True:
+            await self._publisher.lost.wait()
+            async with self._in_room:
+                await self._publisher.leave()
+                if self._shown is None or self._shown.frame is None:
+                    raise PublishError("the room is gone and no picture is left to join with")
+                self._publisher = self._new_publisher()
+                await self._publisher.connect(self._shown.frame)
+
+    async def _renew_lease(self) -> None:
+        place, lease = self.place, self._lease
+        while True:
+            now_s = place.clock.monotonic_s()
+            await asyncio.sleep(max(0.0, lease.next_attempt_s - now_s))
+            await self._keep_alive()
+
+    async def _keep_alive(self) -> None:
+        """One keepalive; an error that the lease survives is retried by its schedule."""
+        place = self.place
+        try:
+            answer = await place.http.keepalive(self.created.stream_id)
+        except OvershootFlowError as error:
+            if self._lease.failed(place.clock.monotonic_s(), error):
+                _logger.warning("keepalive of stream %s failed: %s", self.created.stream_id, error)
+                return
+            raise
+        self._lease.renewed(place.clock.monotonic_s(), answer.ttl_s)
+        if answer.livekit_token is not None:
+            self._token = answer.livekit_token
+        place.feed.account.put(place.outcomes.usage(self.created.stream_id, answer))
+
+    async def _take_answers(self) -> None:
+        try:
+            async for received in self._socket.answers():
+                self._take(received)
+        except StreamEndedError:
+            self._over = True
+            raise
+
+    def _take(self, received: Received | Malformed) -> None:
+        place = self.place
+        if isinstance(received, Malformed):
+            _logger.warning("an answer outside the contract: %s", received.detail)
+            return
+        message = received.message
+        latency_s = None if message.total_latency_ms is None else message.total_latency_ms / 1000
+        interval = place.media.interval(received.received_at_s, latency_s)
+        if interval is None:
+            _logger.warning("an answer came before any frame was published")
+            return
+        settlement = place.media.settle(interval)
+        place.feed.account.put(
+            place.outcomes.answer(
+                message, received.received_at_us, interval, settlement, self._delivery
+            )
+        )
+        place.feed.settled((*settlement.unanswered, *settlement.between, *settlement.covered))
+        self._newest_window_end_s = place.media.window_end_s(received.received_at_s, latency_s)
+        place.machine.answered()
+        self._answered.set()
+
+    async def _tear_down(self) -> None:
+        """Settle the bill, leave the room, close the socket, delete the stream: in this order."""
+        try:
+            async with asyncio.timeout(_TEARDOWN_TIMEOUT_S):
+                if not self._over:
+                    await self._settle_bill()
+                await self._publisher.leave()
+                await self._socket.aclose()
+                await self.place.http.close_stream(self.created.stream_id)
+        except (OvershootFlowError, TimeoutError) as error:
+            _logger.warning(
+                "stream %s could not be deleted and ends with its lease: %s",
+                self.created.stream_id,
+                str(error) or "no answer in time",
+            )
+
+    async def _settle_bill(self) -> None:
+        """Ask for the charge since the last keepalive, which the deletion would not tell."""
+        try:
+            answer = await self.place.http.keepalive(self.created.stream_id)
+        except OvershootFlowError as error:
+            _logger.info("the last charge of %s is unknown: %s", self.created.stream_id, error)
+            return
+        self.place.feed.account.put(self.place.outcomes.usage(self.created.stream_id, answer))
+
+
+def _first_of(group: BaseExceptionGroup[OvershootFlowError]) -> OvershootFlowError:
+    """What the service says about the stream explains more than the broken pipe it leaves."""
+    errors = [
+        _first_of(error) if isinstance(error, BaseExceptionGroup) else error
+        for error in group.exceptions
+    ]
+    return min(errors, key=lambda error: isinstance(error, TransportError | PublishError))

@@ -1,0 +1,87 @@
+"""The archive pipeline: video files in, Parquet datasets out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
+
+from overshoot_flow.config import Inference, Service
+from overshoot_flow.errors import OvershootFlowError
+from overshoot_flow.flow import infer, run, to_arrow
+from overshoot_flow.results import Outcome
+from overshoot_flow.session.ledger import LEDGER
+from overshoot_flow.session.runtime import RUNTIME
+from overshoot_flow_connectors.file import FileSource
+from overshoot_flow_connectors.parquet import ParquetSink
+from overshoot_flow_pipelines.tally import Tally
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveReport:
+    """How a run ended.
+
+    Attributes:
+        frames_read: Frames that the source emitted.
+        stopped: Whether a signal ended the run early.
+        failures: Why sessions failed, by stream key.
+    """
+
+    frames_read: int
+    stopped: bool
+    failures: dict[str, OvershootFlowError]
+
+
+def archive_flow(
+    source: FileSource, inference: Inference, service: Service, out: Path, tally: Tally
+) -> Dataflow:
+    """Build the dataflow file → infer → Arrow → Parquet; `tally` counts the outcomes.
+
+    Raises:
+        ConfigurationError: The output schema or the folder cannot be used.
+    """
+    flow = Dataflow("overshoot_archive")
+    frames = op.input("files", flow, source)
+    outcomes = infer("ask", frames, inference, service)
+
+    def count(_step_id: str, outcome: Outcome) -> None:
+        tally.add(outcome)
+
+    counted = op.inspect("count", outcomes, count)
+    op.output("parquet", to_arrow("arrow", counted, inference), ParquetSink(out))
+    return flow
+
+
+def run_archive(flow: Dataflow, source: FileSource, *, workers: int = 1) -> ArchiveReport:
+    """Run an `archive_flow` to its end.
+
+    Raises:
+        OvershootFlowError: A step failed; the text says why.
+        KeyboardInterrupt: A second signal stopped the run at once.
+    """
+    RUNTIME.failures.clear()
+    try:
+        stopped = run(flow, workers=workers)
+    except BytewaxRuntimeError as error:
+        raise _cause_of(error) from error
+    return ArchiveReport(
+        frames_read=sum(LEDGER.frames_emitted(key) for key, _ in source.sources),
+        stopped=stopped,
+        failures=dict(RUNTIME.failures),
+    )
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """The engine wraps what a step raised, sometimes more than once."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OvershootFlowError | KeyboardInterrupt):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return error

@@ -1,0 +1,78 @@
+"""`overshoot-flow`: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from overshoot_flow import __version__
+from overshoot_flow.errors import ConfigurationError, OvershootFlowError
+from overshoot_flow_pipelines.commands import archive, models, serve, testvideo
+from overshoot_flow_pipelines.summary import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+
+_EXAMPLE = """\
+example (everything on this machine):
+  overshoot-flow testvideo demo.mp4 --duration 20
+  overshoot-flow serve --port 8090 --engine ocr --key ovs-local &
+  export OVERSHOOT_API_KEY=ovs-local
+  overshoot-flow archive demo.mp4 --prompt "Read the text." --out answers \\
+      --base-url http://127.0.0.1:8090/v0.2
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser with all subcommands."""
+    top = argparse.ArgumentParser(
+        prog="overshoot-flow",
+        description="Video in, typed answers of vision-language models out.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    top.add_argument(
+        "-v", "--verbose", action="count", default=0, help="say more: -v notices, -vv everything"
+    )
+    subcommands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (archive, serve, testvideo, models):
+        command.add_parser(subcommands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code.
+
+    0: done. 1: something failed. 2: wrong usage or configuration. 3: the frames do not add up.
+    130: stopped at once by a second signal.
+    """
+    options = parser().parse_args(arguments)
+    _set_up_logging(options.verbose)
+    try:
+        code: int = options.run(options)
+    except ConfigurationError as error:
+        _complain(error)
+        return EXIT_USAGE
+    except OvershootFlowError as error:
+        _complain(error)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _complain(error: Exception) -> None:
+    sys.stderr.write(f"overshoot-flow: {error}\n")
+
+
+def _set_up_logging(verbosity: int) -> None:
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for package in ("overshoot_flow", "overshoot_flow_connectors", "overshoot_flow_pipelines"):
+        logging.getLogger(package).setLevel(level)
+    # The SDK warns about every detour of its signalling, with URLs in the text.
+    logging.getLogger("livekit").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""What several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, TypeAlias
+
+from overshoot_flow.config import DEFAULT_BASE_URL, KEY_VARIABLE, Service, api_key
+
+Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def new_parser(
+    subcommands: Subcommands, name: str, description: str, example: str
+) -> argparse.ArgumentParser:
+    """Add a subcommand whose help ends with `example`."""
+    return subcommands.add_parser(
+        name,
+        help=description,
+        description=description,
+        epilog=f"example:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_service_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where it is asked."""
+    group = parser.add_argument_group("service")
+    group.add_argument(
+        "--base-url", default=DEFAULT_BASE_URL, help="root of the API (default: %(default)s)"
+    )
+    group.add_argument(
+        "--api-key-file",
+        metavar="FILE",
+        help=f"file that holds the API key (default: the variable {KEY_VARIABLE})",
+    )
+
+
+def service_from(options: argparse.Namespace, **settings: Any) -> Service:
+    """Build the service of `add_service_arguments`."""
+    return Service(key=api_key(options.api_key_file), base_url=options.base_url, **settings)
