@@ -6,6 +6,7 @@ import argparse
 from typing import Any, TypeAlias
 
 from overshoot_flow.config import DEFAULT_BASE_URL, KEY_VARIABLE, Service, api_key
+from overshoot_flow.errors import ConfigurationError
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -39,3 +40,11 @@ def add_service_arguments(parser: argparse.ArgumentParser) -> None:
 def service_from(options: argparse.Namespace, **settings: Any) -> Service:
     """Build the service of `add_service_arguments`."""
     return Service(key=api_key(options.api_key_file), base_url=options.base_url, **settings)
+
+
+def missing_extra(extra: str, error: ImportError) -> ConfigurationError:
+    """Say how to install what a subcommand needs beyond the core."""
+    return ConfigurationError(
+        f"this command needs the extra {extra!r} (no module {error.name}): "
+        f"pip install 'overshoot-flow[{extra}]'"
+    )
