@@ -1,0 +1,71 @@
+"""What stands behind the local server's models: an engine answers about the frames it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import av
+
+FinishReason = Literal["stop", "length", "content_filter"]
+"""Why an answer ends, as the contract spells it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFrame:
+    """One picture as it came out of the room's decoder.
+
+    Attributes:
+        image: The picture in `yuv420p`; its planes may be padded (see `line_size`).
+        arrived_at_s: When the server received it, in seconds of UTC since 1970.
+    """
+
+    image: av.VideoFrame
+    arrived_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAnswer:
+    """What an engine says about a window.
+
+    Attributes:
+        text: The answer; a JSON document as text when a schema was given.
+        finish_reason: Why the answer ends.
+        facts: What was measured, JSON-serialisable; shown by `GET /_local/streams`, so that a
+            test can prove which frames an answer rests on.
+    """
+
+    text: str
+    finish_reason: FinishReason = "stop"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Answers about frames.
+
+    `answer` runs in worker threads, several at a time: an engine must be thread-safe.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name; the server lists the engine's model as `local/<name>`."""
+        ...
+
+    def answer(
+        self,
+        frames: Sequence[SeenFrame],
+        prompt: str,
+        output_schema: dict[str, Any] | None,
+    ) -> EngineAnswer:
+        """Answer `prompt` about `frames`.
+
+        Args:
+            frames: The window's pictures, oldest first; at least one.
+            prompt: The question.
+            output_schema: JSON Schema that the answer must satisfy, or None for free text.
+
+        Returns:
+            The answer. An exception becomes a result with `ok: false`.
+        """
+        ...
