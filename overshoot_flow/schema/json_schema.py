@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -85,8 +86,13 @@ class OutputSchema:
         if self.document.get("$schema", DRAFT).rstrip("#") != DRAFT:
             raise UnsupportedSchemaError("/$schema", f"only {DRAFT} is supported; write that")
         _refuse_other_documents(self.document)
-        self._validator = _validator(self.document)
+        with _refusals():
+            jsonschema_rs.meta.validate(self.document)
         self._column = struct_column(self.document)
+        with _refusals():
+            self._validator = jsonschema_rs.Draft202012Validator(
+                self.document, validate_formats=True, offline=True
+            )
         self.arrow_type: pa.DataType = self._column.arrow_type
 
     def check(self, raw_text: str, finish_reason: str | None) -> Checked:
@@ -165,9 +171,10 @@ def _refuse_other_documents(document: dict[str, Any]) -> None:
         todo += [((*path, key), each) for key, each in members if isinstance(each, (dict, list))]
 
 
-def _validator(document: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
     try:
-        return jsonschema_rs.Draft202012Validator(document, validate_formats=True, offline=True)
+        yield
     except jsonschema_rs.ValidationError as error:
         raise UnsupportedSchemaError(
             json_pointer(error.instance_path), f"not a valid JSON Schema: {error.message}"

@@ -55,6 +55,7 @@ def parse(text: str) -> Any:  # noqa: ANN401 - a JSON document can be of any typ
         raise
     except ValueError as error:  # JSONDecodeError, and int()'s own bound on the number of digits
         raise JsonTextError(str(error)) from None
+    # Most documents have too few brackets to be too deep.
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(document)
     _check_surrogates(text, document)
@@ -87,14 +88,14 @@ def _refuse_constant(literal: str) -> NoReturn:
 def _check_depth(document: Any) -> None:  # noqa: ANN401 - a JSON document can be of any type
     level, depth = [document], 0
     while level:
+        depth += 1
         if depth > MAX_DEPTH:
             raise JsonTextError(f"nested deeper than {MAX_DEPTH} levels")
-        depth += 1
         level = [
             child
             for parent in level
-            if isinstance(parent, (dict, list))
             for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
         ]
 
 

@@ -1,0 +1,213 @@
+"""A directory of Hive-partitioned Parquet datasets whose files appear whole or not at all.
+
+Every file is written below `_staging/`, synced, and moved to its place with one rename. A
+staging area belongs to one writer at a time; what a dead writer left in it is removed when the
+next one opens it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from overshoot_flow.errors import ConfigurationError, SinkError
+
+STAGING: Final = "_staging"
+ROW_GROUP_ROWS: Final = 65_536
+
+# File systems hold names of 255 bytes; `source=` and the digest of a shortened key take some.
+_MAX_VALUE_BYTES: Final = 200
+_NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
+
+
+def partition_value(key: str) -> str:
+    """Return `key` percent-encoded for a Hive directory name.
+
+    Readers decode it again. A key too long for a directory name is cut and told apart from
+    others by a digest; the column `stream_key` always has the whole key.
+    """
+    encoded = quote(key, safe="")
+    if len(encoded) <= _MAX_VALUE_BYTES:
+        return encoded or _NO_VALUE
+    kept = ""
+    for character in key:
+        more = kept + quote(character, safe="")
+        if len(more) > _MAX_VALUE_BYTES:
+            break
+        kept = more
+    return f"{kept}~{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A complete, synced Parquet file that no reader sees yet."""
+
+    path: Path
+    rows: int
+
+
+class StagingArea:
+    """The part of a dataset directory where one writer prepares files.
+
+    Args:
+        directory: The directory of all datasets; created when missing.
+        name: Name of the writer, the same in every run.
+
+    Raises:
+        ConfigurationError: Another writer of the same name is at work in this directory.
+        SinkError: The staging area cannot be created or cleaned.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._path = directory / STAGING / quote(name, safe="")
+        with _disk_errors(self._path):
+            self._lock = _locked(self._path)
+            for leftover in self._path.iterdir():
+                leftover.unlink()
+
+    def write(self, batches: Sequence[pa.RecordBatch]) -> StagedFile:
+        """Write the batches, which are of one schema, into a complete file and sync it.
+
+        Raises:
+            SinkError: The disk refused; no file is left behind.
+        """
+        path = self._path / f"{uuid.uuid4().hex}.parquet"
+        table = pa.Table.from_batches(batches)
+        with _disk_errors(path):
+            try:
+                with path.open("xb") as file:
+                    pq.write_table(
+                        table,
+                        file,
+                        row_group_size=ROW_GROUP_ROWS,
+                        compression="zstd",
+                        write_page_checksum=True,
+                        write_page_index=True,
+                        write_statistics=True,
+                    )
+                    file.flush()
+                    os.fsync(file.fileno())
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        return StagedFile(path, table.num_rows)
+
+    def publish(self, staged: StagedFile, place: Path) -> Path:
+        """Move a staged file into `place`, relative to the directory, for readers to see.
+
+        Raises:
+            SinkError: The disk refused; the file is not visible.
+        """
+        target = self._directory / place / f"part-{staged.path.name}"
+        with _disk_errors(target):
+            _make_directories(target.parent)
+            staged.path.rename(target)
+            _sync_directory(target.parent)
+        return target
+
+    def close(self) -> None:
+        """Remove the staging area with everything in it that was not published."""
+        try:
+            with _disk_errors(self._path):
+                shutil.rmtree(self._path)
+                # Other writers may still be at work beside this one.
+                with contextlib.suppress(OSError):
+                    self._path.parent.rmdir()
+        finally:
+            os.close(self._lock)
+
+
+def check_compatible(dataset: Path, schema: pa.Schema) -> None:
+    """Refuse to add rows of `schema` to a dataset whose files have other columns.
+
+    Raises:
+        ConfigurationError: A column differs; the text names it and says what to do.
+        SinkError: A file of the dataset cannot be read.
+    """
+    with _disk_errors(dataset):
+        existing = next(dataset.rglob("*.parquet"), None)
+    if existing is None:
+        return
+    with _disk_errors(existing):
+        present = pq.read_schema(existing)
+    difference = schema_difference(present, schema)
+    if difference is not None:
+        raise ConfigurationError(
+            f"{dataset} has rows of another schema: {difference}; write into another directory"
+        )
+
+
+def schema_difference(present: pa.Schema, wanted: pa.Schema) -> str | None:
+    """Return what differs between two schemas, naming the column, or None; metadata aside."""
+    for name in dict.fromkeys([*wanted.names, *present.names]):
+        if name not in present.names:
+            return f"column {name} ({wanted.field(name).type}) is new"
+        if name not in wanted.names:
+            return f"column {name} ({present.field(name).type}) is missing"
+        before, now = present.field(name), wanted.field(name)
+        if not before.equals(now):
+            return f"column {name} is {_shown(before)} there and {_shown(now)} now"
+    return None
+
+
+def _shown(field: pa.Field[Any]) -> str:
+    return f"{field.type}" if field.nullable else f"{field.type} not null"
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SinkError(f"{path}: {error.strerror or error}") from error
+    except pa.ArrowException as error:
+        raise SinkError(f"{path}: {error}") from error
+
+
+def _locked(path: Path) -> int:
+    while True:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A writer that ended in between has removed the directory that was locked here.
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            directory = path.parent.parent
+            raise ConfigurationError(
+                f"another run writes into {directory}; wait for it, or use another directory"
+            ) from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _make_directories(path: Path) -> None:
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_directory(each.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
