@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -53,7 +53,7 @@ class ArchiveProgress:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._refresh, name="progress", daemon=True)
 
-    def __enter__(self) -> ArchiveProgress:
+    def __enter__(self) -> Self:
         """Begin to draw."""
         self._progress.start()
         known = [duration for duration in self._durations_us.values() if duration is not None]

@@ -22,8 +22,8 @@ def summary_lines(report: ArchiveReport, counts: Counts, out: Path) -> list[str]
         f"frames read      {report.frames_read:>8}",
         f"  answered       {counts.frames_answered:>8}   in {counts.results} results",
         f"  between        {counts.frames_between:>8}   windows, seen by nobody",
-        f"  dead letters   {counts.frames_in_dead_letters:>8}   in {counts.dead_letters} dead letters"
-        + _reasons(counts.dead_letter_reasons),
+        f"  dead letters   {counts.frames_in_dead_letters:>8}   "
+        f"in {counts.dead_letters} dead letters" + _reasons(counts.dead_letter_reasons),
         f"  gaps           {counts.frames_in_gaps:>8}   in {counts.gaps} gaps"
         + _reasons(counts.gap_reasons),
     ]

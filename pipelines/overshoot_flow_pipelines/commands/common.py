@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from overshoot_flow.config import DEFAULT_BASE_URL, KEY_VARIABLE, Service, api_key
 from overshoot_flow.errors import ConfigurationError
 
-Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse names no public type
 
 
 def new_parser(
@@ -37,9 +37,13 @@ def add_service_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def service_from(options: argparse.Namespace, **settings: Any) -> Service:
+def service_from(options: argparse.Namespace, *, answers_deadline_s: float = 10.0) -> Service:
     """Build the service of `add_service_arguments`."""
-    return Service(key=api_key(options.api_key_file), base_url=options.base_url, **settings)
+    return Service(
+        key=api_key(options.api_key_file),
+        base_url=options.base_url,
+        answers_deadline_s=answers_deadline_s,
+    )
 
 
 def missing_extra(extra: str, error: ImportError) -> ConfigurationError:
