@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import uuid
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,8 @@ class StagingArea:
         self._directory = directory
         self._path = directory / STAGING / quote(name, safe="")
         with _disk_errors(self._path):
-            self._lock = _locked(self._path)
+            # Bytewax closes no partition when another one cannot be built.
+            self._unlock = weakref.finalize(self, os.close, _locked(self._path))
             for leftover in self._path.iterdir():
                 leftover.unlink()
 
@@ -127,7 +129,7 @@ class StagingArea:
                 with contextlib.suppress(OSError):
                     self._path.parent.rmdir()
         finally:
-            os.close(self._lock)
+            self._unlock()
 
 
 def check_compatible(dataset: Path, schema: pa.Schema) -> None:
