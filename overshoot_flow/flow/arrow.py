@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import bytewax.operators as op
-from bytewax.dataflow import KeyedStream, Stream
+from bytewax.dataflow import Stream
+from bytewax.operators import KeyedStream
 
 from overshoot_flow.config import Inference
 from overshoot_flow.results import Outcome
