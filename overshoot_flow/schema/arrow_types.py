@@ -18,8 +18,6 @@ import pyarrow as pa
 
 from overshoot_flow.errors import UnsupportedSchemaError
 from overshoot_flow.schema.columns import (
-    INT64_MAX,
-    INT64_MIN,
     Column,
     IntegerColumn,
     ListColumn,
@@ -28,67 +26,28 @@ from overshoot_flow.schema.columns import (
     TimestampColumn,
     json_pointer,
 )
+from overshoot_flow.schema.keywords import (
+    check_integer_bounds,
+    check_keywords,
+    check_names,
+    keywords_of,
+    kind_of,
+)
 
 MAX_COLUMNS: Final = 1000
 """Most places of a document that may have a type, after all references are followed."""
-MAX_DEPTH: Final = 32
-"""Deepest nesting of objects and arrays."""
+MAX_DEPTH: Final = 40
+"""Deepest nesting of objects, arrays, references and null unions.
 
-_ANNOTATIONS: Final = frozenset(
-    {
-        "$comment",
-        "$defs",
-        "default",
-        "definitions",
-        "deprecated",
-        "description",
-        "examples",
-        "readOnly",
-        "title",
-        "writeOnly",
-    }
-)
-_ROOT_KEYWORDS: Final = frozenset({"$schema", "$id"})
-_VALUES: Final = frozenset({"type", "enum", "const"})
-_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_NUMERIC: Final = frozenset({*_BOUNDS, "multipleOf", "format"})
-_KEYWORDS: Final[Mapping[str, frozenset[str]]] = {
-    "object": frozenset(
-        {
-            "additionalProperties",
-            "dependentRequired",
-            "maxProperties",
-            "minProperties",
-            "properties",
-            "required",
-        }
-    ),
-    "array": frozenset({"items", "minItems", "maxItems", "uniqueItems"}),
-    "string": frozenset(
-        {"minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType"}
-    ),
-    "integer": _NUMERIC,
-    "number": _NUMERIC,
-    "boolean": frozenset(),
-}
+Arrow's Parquet reader stops at 100 levels, and an array takes two.
+"""
+
 _SCALARS: Final[Mapping[str, tuple[type[Column], pa.DataType]]] = {
     "integer": (IntegerColumn, pa.int64()),
     "number": (NumberColumn, pa.float64()),
     "boolean": (Column, pa.bool_()),
     "string": (Column, pa.string()),
     "date-time": (TimestampColumn, pa.timestamp("us", "UTC")),
-}
-_INSTEAD: Final[Mapping[str, str]] = {
-    "patternProperties": "use an array of objects with a key and a value property",
-    "propertyNames": "use an array of objects with a key and a value property",
-    "unevaluatedProperties": 'use "additionalProperties": false',
-    "prefixItems": "a tuple has no column type; use an object with named properties",
-    "contains": "give every item one type with items",
-    "allOf": "write the merged schema in one place",
-    "not": "say what is allowed with type, enum or const",
-    "if": "make the properties optional and check them after the answer",
-    "$dynamicRef": "use $ref to a place in $defs",
-    "$anchor": "refer to the place with a JSON pointer, #/$defs/…",
 }
 
 
@@ -135,8 +94,8 @@ class _Compiler:
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
                 return self._nullable_branch(keyword, schema, path, depth)
-        kind, nullable = _kind(schema, path)
-        _check_keywords(schema, _VALUES | _KEYWORDS[kind], path)
+        kind, nullable = kind_of(schema, path)
+        check_keywords(schema, keywords_of(kind), path)
         return self._typed(kind, schema, path, depth, nullable=nullable)
 
     def _typed(
@@ -162,7 +121,7 @@ class _Compiler:
                 arrow_type=pa.list_(field), nullable=nullable, schema_path=pointer, items=items
             )
         if kind == "integer":
-            _check_integer_bounds(schema, path)
+            check_integer_bounds(schema, path)
         if kind == "string" and schema.get("format") == "date-time":
             kind = "date-time"
         column, arrow_type = _SCALARS[kind]
@@ -187,7 +146,7 @@ class _Compiler:
                 raise UnsupportedSchemaError(
                     f"{pointer}/required/{index}", f"{name!r} is not among the properties; add it"
                 )
-        _check_names(properties, path)
+        check_names(properties, path)
         fields = {
             name: self.column(member, (*path, "properties", name), depth + 1)
             for name, member in properties.items()
@@ -208,14 +167,14 @@ class _Compiler:
     ) -> Column:
         reference = schema["$ref"]
         pointer = f"{json_pointer(path)}/$ref"
-        _check_keywords(schema, frozenset({"$ref"}), path)
+        check_keywords(schema, frozenset({"$ref"}), path)
         if reference in self._references or reference == "#":
             raise UnsupportedSchemaError(
                 pointer, "a recursive schema has no column type; write out the levels you need"
             )
         target, target_path = self._resolve(reference, pointer)
         self._references.append(reference)
-        column = self.column(target, target_path, depth)
+        column = self.column(target, target_path, depth + 1)
         self._references.pop()
         return column
 
@@ -252,104 +211,6 @@ class _Compiler:
                 "a union has no column type; only one type beside "
                 '{"type": "null"} is supported: give each alternative its own optional property',
             )
-        _check_keywords(schema, frozenset({keyword}), path)
-        column = self.column(branches[typed[0]], (*path, keyword, typed[0]), depth)
+        check_keywords(schema, frozenset({keyword}), path)
+        column = self.column(branches[typed[0]], (*path, keyword, typed[0]), depth + 1)
         return replace(column, nullable=True)
-
-
-def _kind(schema: dict[str, Any], path: tuple[str | int, ...]) -> tuple[str, bool]:
-    """Return the one type beside null, and whether null is accepted."""
-    pointer = json_pointer(path)
-    kinds: set[str] | None = None
-    for keyword in ("enum", "const"):
-        if keyword in schema:
-            values = schema[keyword] if keyword == "enum" else [schema[keyword]]
-            found = _kinds_of(values, f"{pointer}/{keyword}")
-            kinds = found if kinds is None else kinds & found
-    where = f"{pointer}/{'enum' if 'enum' in schema else 'const'}"
-    if "type" in schema:
-        declared = schema["type"]
-        declared = {declared} if isinstance(declared, str) else set(declared)
-        if kinds is not None and kinds - {"null"} == {"integer"} and "number" in declared:
-            kinds = kinds - {"integer"} | {"number"}
-        if kinds is not None and not kinds <= declared:
-            raise UnsupportedSchemaError(where, "a value is not of the declared type; remove it")
-        where = f"{pointer}/type"
-        kinds = declared if kinds is None else kinds
-    if kinds is None:
-        raise UnsupportedSchemaError(pointer, 'the value has no type; add "type"')
-    nullable = "null" in kinds
-    kinds = kinds - {"null"}
-    if len(kinds) != 1:
-        raise UnsupportedSchemaError(
-            where,
-            "several types share one value; keep one (and null), or use one property for each"
-            if kinds
-            else "only null is accepted; remove the property",
-        )
-    return kinds.pop(), nullable
-
-
-def _kinds_of(values: Sequence[Any], pointer: str) -> set[str]:
-    kinds = set()
-    for value in values:
-        match value:
-            case None:
-                kinds.add("null")
-            case bool():
-                kinds.add("boolean")
-            case str():
-                kinds.add("string")
-            case int():
-                kinds.add("integer")
-            case float():
-                kinds.add("number")
-            case _:
-                raise UnsupportedSchemaError(
-                    pointer, "arrays and objects are not supported as fixed values; use type"
-                )
-    return kinds - {"integer"} if "number" in kinds else kinds
-
-
-def _check_keywords(
-    schema: dict[str, Any], allowed: frozenset[str], path: tuple[str | int, ...]
-) -> None:
-    known = allowed | _ANNOTATIONS | (frozenset() if path else _ROOT_KEYWORDS)
-    for keyword in schema:
-        if keyword not in known and not keyword.startswith("x-"):
-            raise UnsupportedSchemaError(
-                f"{json_pointer(path)}{json_pointer((keyword,))}",
-                _INSTEAD.get(keyword, "the keyword is not supported here; remove it"),
-            )
-
-
-def _check_integer_bounds(schema: dict[str, Any], path: tuple[str | int, ...]) -> None:
-    pointer = json_pointer(path)
-    for keyword in (*_BOUNDS, "const"):
-        bound = schema.get(keyword)
-        if isinstance(bound, (int, float)) and not INT64_MIN <= bound <= INT64_MAX:
-            raise UnsupportedSchemaError(
-                f"{pointer}/{keyword}", f"outside {INT64_MIN} to {INT64_MAX}; integers have 64 bits"
-            )
-    for index, value in enumerate(schema.get("enum", [])):
-        if value is not None and not INT64_MIN <= value <= INT64_MAX:
-            raise UnsupportedSchemaError(
-                f"{pointer}/enum/{index}",
-                f"outside {INT64_MIN} to {INT64_MAX}; integers have 64 bits",
-            )
-
-
-def _check_names(properties: dict[str, Any], path: tuple[str | int, ...]) -> None:
-    # DuckDB renames a field without a name, and the second of two that differ only in case.
-    seen: dict[str, str] = {}
-    for name in properties:
-        pointer = json_pointer((*path, "properties", name))
-        if not name or "\0" in name:
-            raise UnsupportedSchemaError(
-                pointer, "the property's name cannot name a column; rename it"
-            )
-        other = seen.setdefault(name.casefold(), name)
-        if other != name:
-            raise UnsupportedSchemaError(
-                pointer, f"differs from {other!r} only in case; rename one of them"
-            )
