@@ -1,0 +1,7 @@
+"""Makes the fixtures of the end-to-end tests known."""
+
+from __future__ import annotations
+
+from end_to_end_support import server, video
+
+__all__ = ["server", "video"]
