@@ -133,6 +133,9 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
     [
         ({"type": "integer", "minimum": 10}, "3", 10),
         ({"type": "integer", "exclusiveMaximum": 3}, "3", 2),
+        ({"type": "integer", "exclusiveMinimum": 3}, "3", 4),
+        ({"type": "integer", "minimum": 1, "exclusiveMinimum": 5}, "0", 6),
+        ({"type": "integer", "minimum": 5, "exclusiveMinimum": 1}, "0", 5),
         ({"type": "integer", "multipleOf": 5, "minimum": 1, "maximum": 9}, "42", 5),
         ({"type": "integer", "multipleOf": 2.5}, "6", 5),
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "0", 0.5),
@@ -158,22 +161,24 @@ def test_only_a_minus_at_the_start_of_a_word_is_a_sign() -> None:
     assert integers_in("-5 AB-123 x 0042") == [-5, 123, 42]
 
 
-def bounded(kind: str, numbers: st.SearchStrategy[int]) -> st.SearchStrategy[dict[str, Any]]:
-    low_high = st.tuples(numbers, st.integers(2, 50)).map(lambda pair: (pair[0], sum(pair)))
+def bounded(kind: str) -> st.SearchStrategy[dict[str, Any]]:
+    # Narrow ranges around the numbers of the texts, so that every bound is met and missed.
     lows = st.sampled_from(["minimum", "exclusiveMinimum"])
     highs = st.sampled_from(["maximum", "exclusiveMaximum"])
-    both = st.tuples(low_high, lows, highs).map(
-        lambda drawn: {"type": kind, drawn[1]: drawn[0][0], drawn[2]: drawn[0][1]}
+    both = st.tuples(st.integers(-5, 50), st.integers(2, 9), lows, highs).map(
+        lambda drawn: {"type": kind, drawn[2]: drawn[0], drawn[3]: drawn[0] + drawn[1]}
     )
-    steps = st.integers(1, 9).map(lambda step: {"type": kind, "multipleOf": step})
+    steps = st.tuples(st.integers(1, 9), lows, st.integers(-5, 50)).map(
+        lambda drawn: {"type": kind, "multipleOf": drawn[0], drawn[1]: drawn[2]}
+    )
     return st.one_of(st.just({"type": kind}), both, steps)
 
 
 def scalars() -> st.SearchStrategy[dict[str, Any]]:
     lengths = st.tuples(st.integers(0, 5), st.integers(0, 5))
     return st.one_of(
-        bounded("integer", st.integers(-1000, 1000)),
-        bounded("number", st.integers(-1000, 1000)),
+        bounded("integer"),
+        bounded("number"),
         st.just({"type": "boolean"}),
         st.just({"type": "string", "format": "date-time"}),
         lengths.map(lambda n: {"type": "string", "minLength": n[0], "maxLength": sum(n)}),
@@ -181,52 +186,57 @@ def scalars() -> st.SearchStrategy[dict[str, Any]]:
             lambda values: {"enum": values}
         ),
         st.integers().map(lambda value: {"const": value}),
+        st.just({"$ref": "#/$defs/shared"}),
+    )
+
+
+def objects(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    properties = st.dictionaries(st.sampled_from(NAMES), inner, min_size=1, max_size=4)
+    return st.tuples(properties, st.sets(st.sampled_from(NAMES))).map(
+        lambda drawn: {
+            "type": "object",
+            "properties": drawn[0],
+            "required": sorted(set(drawn[0]) - drawn[1]),
+            "additionalProperties": False,
+        }
     )
 
 
 def nested(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    properties = st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)
-    objects = properties.flatmap(
-        lambda chosen: st.sets(st.sampled_from(sorted(chosen) or ["none"])).map(
-            lambda required: {
-                "type": "object",
-                "properties": chosen,
-                "required": sorted(required & set(chosen)),
-                "additionalProperties": False,
-            }
-        )
-    )
-    sizes = st.tuples(st.integers(0, 2), st.integers(0, 2))
-    arrays = st.tuples(inner, sizes).map(
+    arrays = st.tuples(inner, st.integers(0, 2), st.integers(0, 2)).map(
         lambda drawn: {
             "type": "array",
             "items": drawn[0],
-            "minItems": drawn[1][0],
-            "maxItems": sum(drawn[1]),
+            "minItems": drawn[1],
+            "maxItems": drawn[1] + drawn[2],
         }
     )
     nullable = inner.map(lambda schema: {"anyOf": [schema, {"type": "null"}]})
-    shared = st.just({"$ref": "#/$defs/shared"})
-    return st.one_of(objects, arrays, nullable, shared)
+    return st.one_of(objects(inner), arrays, nullable)
 
 
-values = st.recursive(
-    st.booleans()
-    | st.integers(-(10**6), 10**6)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=6)
-    | st.sampled_from(["3", "-7", "2.5", "AB-123"]),
-    lambda inner: st.lists(inner, max_size=3),
-    max_leaves=4,
+texts = st.one_of(
+    st.lists(st.integers(-5, 60) | st.sampled_from(NAMES), max_size=8).map(
+        lambda words: "\n".join(map(str, words))
+    ),
+    st.text(max_size=20),
+    st.just("LANE 3 COUNT 0042\nPLATE AB-123"),
+)
+singles = st.one_of(
+    st.booleans(),
+    st.integers(-5, 60),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=6),
+    st.sampled_from(["3", "-7", "2.5", "AB-123"]),
 )
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=300)
 @given(
-    schema=st.recursive(scalars(), nested, max_leaves=8),
-    shared=scalars(),
-    text=st.text(max_size=20) | st.just("LANE 3 COUNT 0042\nPLATE AB-123"),
-    named=st.dictionaries(st.sampled_from(NAMES), values, max_size=6),
+    schema=objects(st.recursive(scalars(), nested, max_leaves=6)),
+    shared=bounded("integer"),
+    text=texts,
+    named=st.dictionaries(st.sampled_from(NAMES), singles | st.lists(singles, max_size=4)),
 )
 def test_the_document_always_satisfies_the_schema(
     schema: dict[str, Any], shared: dict[str, Any], text: str, named: dict[str, Any]

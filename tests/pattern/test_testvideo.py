@@ -8,15 +8,16 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from pictures import decode, luma_of
+from pictures import decode
 
 from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.local.engines.pixels import luma_plane
 from overshoot_flow.local.stamp import read
 from overshoot_flow.local.testvideo import VideoSpec, generate, text_at, values_at
 
 
 def stamps(frames: list[av.VideoFrame]) -> list[int | None]:
-    return [read(luma_of(frame)) for frame in frames]
+    return [read(luma_plane(frame)) for frame in frames]
 
 
 @pytest.mark.parametrize("size", [(640, 360), (320, 180)])
@@ -58,7 +59,7 @@ def test_b_frames_are_what_was_asked(tmp_path: Path, b_frames: int, kinds: str) 
 def test_times_are_exact(tmp_path: Path, fps: int | Fraction, first_pts_s: float) -> None:
     spec = VideoSpec(width=320, height=180, duration_s=1, fps=fps, first_pts_s=first_pts_s)
     frames = decode(generate(tmp_path / "times.mp4", spec).path)
-    times = [frame.pts * frame.time_base for frame in frames if frame.pts is not None]
+    times = [(frame.pts or 0) * (frame.time_base or Fraction(0)) for frame in frames]
     expected = [Fraction(first_pts_s) + index / Fraction(fps) for index in range(len(frames))]
     assert len(frames) == round(Fraction(fps))
     assert times[0] == first_pts_s
@@ -77,7 +78,7 @@ def test_a_rotated_video_is_upright_once_turned(tmp_path: Path, rotation: int, s
     assert {frame.rotation % 360 for frame in frames} == {rotation}
     assert stamps(frames) == [None] * 15
     # A frame's rotation is counterclockwise, like numpy's.
-    upright = [np.rot90(luma_of(frame), frame.rotation // 90) for frame in frames]
+    upright = [np.rot90(luma_plane(frame), frame.rotation // 90) for frame in frames]
     assert [read(luma) for luma in upright] == list(range(15))
     assert (facts.width, facts.height) == (320, 180)
 
@@ -95,7 +96,7 @@ def test_an_audio_track_can_be_added(tmp_path: Path) -> None:
 def test_the_scene_moves_and_the_text_changes_every_second(tmp_path: Path) -> None:
     spec = VideoSpec(width=320, height=180, duration_s=2, fps=10)
     lumas = [
-        luma_of(frame).astype(int) for frame in decode(generate(tmp_path / "m.mp4", spec).path)
+        luma_plane(frame).astype(int) for frame in decode(generate(tmp_path / "m.mp4", spec).path)
     ]
     scene, panel = slice(125, 180), slice(60, 120)
     moved = [np.abs(after[scene] - before[scene]).mean() for before, after in pairwise(lumas)]
@@ -109,7 +110,7 @@ def test_a_video_can_have_no_text(tmp_path: Path) -> None:
     spec = VideoSpec(width=320, height=180, duration_s=0.5, text=False)
     frames = decode(generate(tmp_path / "plain.mp4", spec).path)
     assert stamps(frames) == list(range(15))
-    assert all((luma_of(frame)[60:120] > 40).all() for frame in frames)
+    assert all((luma_plane(frame)[60:120] > 40).all() for frame in frames)
 
 
 def test_the_text_is_a_function_of_media_time() -> None:
