@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pictures import decode
 
-from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.errors import ConfigurationError, MediaError
 from overshoot_flow.local.engines.pixels import luma_plane
 from overshoot_flow.local.stamp import read
 from overshoot_flow.local.testvideo import VideoSpec, generate, text_at, values_at
@@ -153,6 +153,13 @@ def test_a_target_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         generate(tmp_path / "video.avi", spec)
     with pytest.raises(ConfigurationError, match="create it first"):
         generate(tmp_path / "missing" / "video.mp4", spec)
+
+
+def test_a_target_that_is_in_the_way_is_a_media_error(tmp_path: Path) -> None:
+    (tmp_path / "video.mp4").mkdir()
+    with pytest.raises(MediaError, match=r"cannot write the test video video\.mp4"):
+        generate(tmp_path / "video.mp4", VideoSpec(width=320, height=180, duration_s=0.1))
+    assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
 
 
 def test_the_file_appears_complete_and_alone(tmp_path: Path) -> None:
