@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from overshoot_flow.local.engines.fill import Findings, Json, fill, integers_in
@@ -142,6 +142,7 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
         ({"type": "number", "minimum": 0, "maximum": 1}, "7.5", 1.0),
         ({"type": "number", "exclusiveMinimum": 1e18}, "1", 1.001e18),
         ({"type": "number", "multipleOf": 0.1}, "0.25", 0.2),
+        ({"type": "number", "multipleOf": 3, "minimum": 2**60}, "1", 2**60 + 2),
         ({"type": "string", "maxLength": 3}, "abcdef", "abc"),
         ({"type": "string", "minLength": 3}, "a", "a  "),
         ({"type": "string", "format": "date"}, "x", "2026-03-04"),
@@ -232,6 +233,12 @@ singles = st.one_of(
 
 
 @settings(deadline=None, max_examples=300)
+@example(
+    schema={"type": "object", "properties": {"ratio": {"type": "number", "multipleOf": 3}}},
+    shared={"type": "integer"},
+    text="",
+    named={"ratio": 1.0111155532583218e16},
+)
 @given(
     schema=objects(st.recursive(scalars(), nested, max_leaves=6)),
     shared=bounded("integer"),

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Final
+
+# Up to here a float holds every integer.
+_FLOAT_EXACT: Final = 2**53
 
 
 def narrow_string(text: str, schema: Mapping[str, object], at: datetime) -> str:
@@ -34,7 +38,10 @@ def narrow_integer(value: float, schema: Mapping[str, object]) -> int:
 
 def narrow_number(value: float, schema: Mapping[str, object]) -> float:
     """Return the nearest number to `value` within the bounds that is a multiple as asked."""
-    return float(_nearest(Fraction(value), schema, _number(schema, "multipleOf")))
+    nearest = _nearest(Fraction(value), schema, _number(schema, "multipleOf"))
+    # A float would round a large multiple to one that is none, and a large bound past itself.
+    exact = abs(nearest) <= _FLOAT_EXACT or Fraction(float(nearest)) == nearest
+    return float(nearest) if exact else round(nearest)
 
 
 @dataclass(frozen=True, slots=True)
