@@ -62,7 +62,9 @@ def api_key(file: str | os.PathLike[str] | None = None) -> Secret:
         try:
             value = Path(file).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise ConfigurationError(f"cannot read the API key file {file}: {error.strerror}") from None
+            raise ConfigurationError(
+                f"cannot read the API key file {file}: {error.strerror}"
+            ) from None
         if not value:
             raise ConfigurationError(f"the API key file {file} is empty")
         return Secret(value)

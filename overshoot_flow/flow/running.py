@@ -36,7 +36,9 @@ def run(
     STOP.clear()
     with _stop_on_signals():
         try:
-            cli_main(flow, workers_per_process=workers, epoch_interval=epoch_interval)
+            cli_main(  # type: ignore[no-untyped-call]
+                flow, workers_per_process=workers, epoch_interval=epoch_interval
+            )
         finally:
             RUNTIME.shutdown()
     return STOP.is_set()

@@ -130,6 +130,7 @@ class OutcomeFactory:
     ) -> Result | Failure:
         identity = result_id(self.stream_key, message.stream_id, message.id)
         output = None
+        rejected: Rejected | None
         if not message.ok:
             rejected = Rejected(FailureReason.MODEL_ERROR, message.error or "the model failed")
         elif self.schema is not None:

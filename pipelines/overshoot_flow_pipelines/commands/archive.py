@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from overshoot_flow.media.decoding import probe
+from overshoot_flow.media.reader import probe
 from overshoot_flow.media.sampling import FramesPerSecond
 from overshoot_flow_connectors.file import FileSource
 from rich.console import Console
