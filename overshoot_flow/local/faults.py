@@ -81,6 +81,11 @@ class HttpFaults:
 
     _due: list[FaultOrder] = field(default_factory=list)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is due."""
+        return not self._due
+
     def order(self, fault: FaultOrder) -> None:
         """Note a fault of kind `http_errors` or `http_hang`."""
         self._due.append(fault)

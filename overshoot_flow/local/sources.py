@@ -103,6 +103,7 @@ class OfferedPeer:
         self._stream = stream
         self._departure = leaving
         self._tasks = OwnedTasks()
+        self._offered_video = False
         self._peer = MediaPeer(addresses, on_track=self._track_arrived, on_lost=self._lost)
 
     async def open(self, offer_sdp: str) -> str:
@@ -112,9 +113,12 @@ class OfferedPeer:
             ApiError: 422, the offer cannot be used.
         """
         try:
-            return await self._peer.answer(offer_sdp)
+            answer_sdp = await self._peer.answer(offer_sdp)
         except TransportError as error:
             raise invalid("source.sdp", str(error)) from error
+        if not self._offered_video:
+            raise invalid("source.sdp", "offers no video to be sent here")
+        return answer_sdp
 
     def cut(self) -> None:
         """Cut the connection; a peer connection cannot come back."""
@@ -128,6 +132,7 @@ class OfferedPeer:
         await self._tasks.stop()
 
     def _track_arrived(self, track: MediaStreamTrack) -> None:
+        self._offered_video = True
         self._tasks.start(self._read(track), f"pictures of {self._stream.id}")
 
     async def _read(self, track: MediaStreamTrack) -> None:
