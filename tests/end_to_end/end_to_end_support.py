@@ -28,6 +28,13 @@ from overshoot_flow_connectors.file import FileSource
 
 KEY = "ovs-test-key-that-must-not-leak"
 FPS = 30
+STAMPS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"stamps": {"type": "array", "items": {"type": "integer"}}},
+    "required": ["stamps"],
+    "additionalProperties": False,
+}
+"""Short enough for the token rule at four answers a second."""
 
 
 @dataclass(frozen=True)

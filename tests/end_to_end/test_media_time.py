@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from end_to_end_support import FPS, Server, run_flow
+from end_to_end_support import FPS, STAMPS_SCHEMA, Server, run_flow
 
 from overshoot_flow.config import ClipMode, FrameMode, Inference
 
@@ -23,12 +21,12 @@ MODES = {
 def test_stamps_lie_in_the_interval(
     mode: str, server: Server, video: Callable[[float], Path]
 ) -> None:
-    inference = Inference(prompt="Which stamps?", mode=MODES[mode])
+    inference = Inference(prompt="Which stamps?", output_schema=STAMPS_SCHEMA, mode=MODES[mode])
     done = run_flow([video(20.0)], inference, server.service())
 
     checked = wrong = 0
     for result in done.results:
-        stamps = json.loads(result.raw_text)["stamps"]
+        stamps = result.output["stamps"]
         assert stamps, "the engine read no stamp"
         checked += 1
         inside = all(
