@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Final
 
 from av.filter import Graph
@@ -10,8 +11,10 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from overshoot_flow.errors import MediaError
+from overshoot_flow.media.sampling import US_PER_S
 
 _QUARTER: Final = 90
+_ANY_TIME_BASE: Final = Fraction(1, US_PER_S)  # turning a picture does not look at its time
 _FULL_TURN: Final = 360
 # Counterclockwise turns as FFmpeg spells them; each works on the planes as they are.
 _TURNS: Final = {
@@ -104,7 +107,7 @@ def _turning_graph(frame: VideoFrame, turn: int) -> Graph:
             width=frame.width,
             height=frame.height,
             format=frame.format,
-            time_base=frame.time_base,
+            time_base=_ANY_TIME_BASE,
         )
     ]
     nodes += [graph.add(name, argument) for name, argument in _TURNS[turn]]

@@ -112,7 +112,7 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
             width=stream.width,
             height=stream.height,
             fps=float(fps) if fps else None,
-            codec=stream.codec_context.name,
+            codec=stream.codec_context.codec.canonical_name,
             frames_estimate=frames,
         )
 
@@ -165,14 +165,15 @@ class VideoFile:
         self._container, self.stream = _open(path)
         stream = self.stream
         self._length_size = nal_length_size(stream.codec_context.extradata)
-        self._is_h264 = stream.codec_context.name == "h264"
+        self._codec = stream.codec_context.codec.canonical_name
         time_base = stream.time_base or Fraction(1, _AV_TIME_BASE)
         rate = stream.average_rate or stream.guessed_rate or Fraction(_DEFAULT_FPS)
+        self._is_reordered = bool(stream.codec_context.has_b_frames)
         self.timeline = Timeline(
             time_base,
             max(1, round(1 / (rate * time_base))),
             may_break=bool(self._container.format.flags & _TS_DISCONT),
-            reordered=bool(stream.codec_context.has_b_frames),
+            reordered=self._is_reordered,
         )
         self.read_error: str | None = None
         # Measured: threads only add CPU time to one decoder; several files run side by side.
@@ -260,7 +261,7 @@ class VideoFile:
             or following[0].is_discard
             or any(packet.pts is None for packet in following)
             or all(packet.dts is None for packet in following)
-            or context.name not in _SELECTIVE_CODECS
+            or self._codec not in _SELECTIVE_CODECS
             or context.field_order not in _PROGRESSIVE
         ):
             return False
@@ -269,7 +270,7 @@ class VideoFile:
         return True
 
     def _facts(self, packet: Packet[VideoStream]) -> AccessUnitFacts:
-        if self._is_h264:
+        if self._codec == "h264":
             return inspect_h264(memoryview(packet), self._length_size)
         return AccessUnitFacts(is_reference=not packet.is_disposable, is_intra=packet.is_keyframe)
 
@@ -281,6 +282,9 @@ class VideoFile:
         timeline = self.timeline
         pts_us = timeline.media_us(pts)
         duration = packet.duration or timeline.frame_duration_ticks
+        if self._is_reordered:
+            # A packet then lasts until the next one is decoded, which may be another picture's gap.
+            duration = min(duration, timeline.frame_duration_ticks)
         return EncodedPicture(
             pts_us=pts_us,
             dts_us=None if packet.dts is None else timeline.media_us(packet.dts),
