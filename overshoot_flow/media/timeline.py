@@ -19,8 +19,9 @@ class Timeline:
 
     The rules, in this order:
 
-    1. A missing pts is the dts; if that is missing too, one frame duration after the packet
-       before. (Where pictures are reordered, the pts stays missing: the decoder knows better.)
+    1. A missing pts is the dts and the reverse; if both are missing, one frame duration after
+       the packet before. (Where pictures are reordered nothing is filled in: the decoder knows
+       better.)
     2. A dts that runs backwards, or forward by more than `MAX_FORWARD_JUMP_S` in a format whose
        clock may break, starts a new stretch: its first picture follows the latest picture so
        far by one frame duration, and the rest of the stretch keeps its distances.
@@ -61,10 +62,11 @@ class Timeline:
 
     def repair(self, pts: int | None, dts: int | None) -> tuple[int | None, int | None]:
         """Return the pts and dts of the next packet in decode order, in ticks."""
-        if pts is None and not self._reordered:
-            pts = dts
-            if pts is None and self._latest_pts is not None:
+        if not self._reordered:
+            if pts is None and dts is None and self._latest_pts is not None:
                 pts = self._latest_pts - self._offset + self._frame_duration
+            pts = dts if pts is None else pts
+            dts = pts if dts is None else dts
         if dts is not None:
             if self._last_dts is not None and self._breaks(dts + self._offset - self._last_dts):
                 anchor = dts if pts is None else pts
