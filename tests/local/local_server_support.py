@@ -151,9 +151,10 @@ async def publishing(url: str, token: str, codec: str = "VP8") -> AsyncIterator[
 async def until(holds: Callable[[], Awaitable[Any]]) -> Any:
     """Wait until `holds` returns something true, and return it; fail after a deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        while not (value := await holds()):
+        while True:
+            if value := await holds():
+                return value
             await asyncio.sleep(0.02)
-        return value
 
 
 async def close_of(ws: aiohttp.ClientWebSocketResponse) -> tuple[int | None, str | None]:

@@ -233,9 +233,7 @@ def test_models_are_listed_with_their_status_and_refuse_new_streams() -> None:
             await client.created()
             saturated = ASK | {"model": "local/counting"}
             assert_error(await client.create(inference=saturated), 503, "model_unavailable")
-            await client.fault(
-                kind="model_status", model="Qwen/Qwen3.5-9B", status="unavailable"
-            )
+            await client.fault(kind="model_status", model="Qwen/Qwen3.5-9B", status="unavailable")
             assert_error(await client.create(), 503, "model_unavailable")
 
     asyncio.run(scenario())

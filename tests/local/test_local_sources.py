@@ -45,9 +45,7 @@ async def offered_stream(client: Client) -> AsyncIterator[tuple[Any, RTCPeerConn
     peer.addTrack(GreyTrack())
     await peer.setLocalDescription(await peer.createOffer())
     try:
-        stream = await client.created(
-            source={"type": "webrtc", "sdp": peer.localDescription.sdp}
-        )
+        stream = await client.created(source={"type": "webrtc", "sdp": peer.localDescription.sdp})
         await peer.setRemoteDescription(
             RTCSessionDescription(stream["webrtc"]["sdp"], stream["webrtc"]["type"])
         )
@@ -75,11 +73,14 @@ def test_an_sdp_offer_is_answered_and_its_pictures_are_seen() -> None:
 
 def test_an_offered_peer_that_is_cut_ends_its_stream() -> None:
     async def scenario() -> None:
-        async with serving() as client, offered_stream(client) as (stream, _):
-            async with client.results(stream["stream_id"]) as ws:
-                await next_result(ws)
-                await client.fault(kind="room_disconnect")
-                assert await close_of(ws) == (1001, "webrtc_disconnected")
+        async with (
+            serving() as client,
+            offered_stream(client) as (stream, _),
+            client.results(stream["stream_id"]) as ws,
+        ):
+            await next_result(ws)
+            await client.fault(kind="room_disconnect")
+            assert await close_of(ws) == (1001, "webrtc_disconnected")
 
     asyncio.run(scenario())
 
