@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,8 +24,6 @@ from overshoot_flow.local.stream_request import RoomSource
 
 _PICTURES_BUFFERED: Final = 30
 """Pictures that the SDK holds for us; it drops the oldest."""
-
-_logger = logging.getLogger(__name__)
 
 
 def departure(stream: Stream, reason: EndReason, config: ServerConfig) -> Departure:

@@ -28,7 +28,7 @@ _GOODBYE_TIMEOUT_S: Final = 1.0
 _logger = logging.getLogger(__name__)
 
 
-class Hall(Protocol):
+class ParticipantRoom(Protocol):
     """What a participant needs of its room."""
 
     def others(self, participant: Participant) -> list[models.ParticipantInfo]:
@@ -66,7 +66,7 @@ class Participant:
 
     def __init__(
         self,
-        room: Hall,
+        room: ParticipantRoom,
         *,
         grant: Grant,
         mint: TokenMint,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import av
-from aioice import Candidate
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import InvalidStateError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
@@ -19,8 +17,6 @@ from overshoot_flow.errors import TransportError
 from overshoot_flow.local.ingest.sdp import with_start_bitrate
 
 _MAX_EARLY_CANDIDATES: Final = 64
-
-_logger = logging.getLogger(__name__)
 
 
 class MediaPeer:
@@ -145,13 +141,13 @@ class MediaPeer:
 
 
 def _gather_on(
-    gather: Callable[..., asyncio.Future[list[Candidate]]], chosen: Sequence[str]
+    gather: Callable[..., asyncio.Future[list[Any]]], chosen: Sequence[str]
 ) -> Callable[..., object]:
     async def gather_on_chosen(
         component: int,
         addresses: list[str],  # noqa: ARG001 - aioice's own choice, which is what we replace
         timeout: int = 5,  # noqa: ASYNC109 - aioice's signature
-    ) -> list[Candidate]:
+    ) -> list[Any]:
         return await gather(component=component, addresses=list(chosen), timeout=timeout)
 
     return gather_on_chosen
