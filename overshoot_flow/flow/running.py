@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from overshoot_flow.flow.stopping import STOP
 from overshoot_flow.session.runtime import RUNTIME
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_STOPPING: Final = b"stopping: collecting the answers due; once more to stop at once\n"
 
 
 def run(
@@ -54,6 +56,8 @@ def _stop_on_signals() -> Iterator[None]:
         if STOP.is_set():
             raise KeyboardInterrupt
         STOP.set()
+        # A logger or a buffered stream may be in use by the very code that was interrupted.
+        os.write(2, _STOPPING)
 
     before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
     try:

@@ -49,9 +49,7 @@ class Server:
 
     def streams(self) -> list[dict[str, Any]]:
         with urllib.request.urlopen(f"{self.root}/_local/streams", timeout=5) as answer:  # noqa: S310
-            document = json.load(answer)
-        streams = document["streams"] if isinstance(document, dict) else document
-        assert isinstance(streams, list)
+            streams: list[dict[str, Any]] = json.load(answer)
         return streams
 
     def fault(self, kind: str, **settings: Any) -> None:

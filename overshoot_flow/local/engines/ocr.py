@@ -48,7 +48,8 @@ class OcrEngine:
     and `stamp` (of the frame that was read, or None). A property of the schema takes the fact of
     its name, else what stands behind its name in the text: `LANE 3` makes `lane` 3.
 
-    The model is loaded at the first question; one frame is read at a time.
+    The model is loaded at construction, about a second, so that no answer has to wait for it; one
+    frame is read at a time.
 
     Raises:
         ConfigurationError: The installed RapidOCR does not carry the models.
@@ -62,7 +63,7 @@ class OcrEngine:
                     "reinstall it: pip install --force-reinstall 'rapidocr==3.10.*'"
                 )
         self._lock = threading.Lock()
-        self._reader: rapidocr.RapidOCR | None = None
+        self._reader = rapidocr.RapidOCR(params=_PARAMETERS)
 
     @property
     def name(self) -> str:
@@ -102,8 +103,6 @@ class OcrEngine:
     def _read(self, image: av.VideoFrame) -> list[str]:
         picture = image.reformat(format="bgr24").to_ndarray()
         with self._lock:
-            if self._reader is None:
-                self._reader = rapidocr.RapidOCR(params=_PARAMETERS)
             found = self._reader(picture)
         # RapidOCR has a type of answer for every step that can come out empty.
         if not isinstance(found, RapidOCROutput) or found.boxes is None or not found.txts:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from overshoot_flow.media.reader import probe
-from overshoot_flow.media.sampling import FramesPerSecond
-from overshoot_flow_connectors.file import FileSource
 from rich.console import Console
 
 from overshoot_flow.config import DEFAULT_MODEL, ClipMode, FrameMode, Inference
 from overshoot_flow.errors import ConfigurationError, MediaError
+from overshoot_flow.media.reader import probe
+from overshoot_flow.media.sampling import FramesPerSecond
+from overshoot_flow_connectors.file import FileSource
 from overshoot_flow_pipelines.archive import archive_flow, run_archive
 from overshoot_flow_pipelines.commands.common import (
     Subcommands,
