@@ -185,7 +185,7 @@ def endless_run(server: RunningServer, tmp_path: Path) -> Iterator[subprocess.Po
     finally:
         killer.cancel()
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def alive(server: RunningServer) -> list[str]:
