@@ -82,7 +82,7 @@ class Runtime:
     def _cancel(self, stream_key: str) -> None:
         for session, task in self._tasks.items():
             if session.stream_key == stream_key:
-                task.cancel()
+                _cancel_once(task)
 
     @property
     def open_sessions(self) -> int:
@@ -119,7 +119,7 @@ class Runtime:
     async def _cancel_all(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
-            task.cancel()
+            _cancel_once(task)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _session_done(self, session: Session, done: asyncio.Task[None]) -> None:
@@ -131,6 +131,12 @@ class Runtime:
         del self._tasks[session]
         with self._lock:
             self._open.discard(session)
+
+
+def _cancel_once(task: asyncio.Task[None]) -> None:
+    """A second cancellation would interrupt the teardown that the first one began."""
+    if not task.cancelling():
+        task.cancel()
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
