@@ -12,7 +12,7 @@ from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.protocol.media_map import PublishedMedia
 from overshoot_flow.protocol.retry import Backoff
 from overshoot_flow.protocol.session_machine import Remedy, SessionMachine, SessionState
-from overshoot_flow.protocol.v02 import NativeSource
+from overshoot_flow.protocol.v02 import NativeSource, StreamCreated
 from overshoot_flow.results import GapReason
 from overshoot_flow.schema.json_schema import OutputSchema
 from overshoot_flow.session.clock import Clock
@@ -121,9 +121,23 @@ class Session:
 
     async def _one_stream(self, place: Workplace, first: PendingFrame) -> None:
         self._machine.move(SessionState.CREATING)
-        created = await place.http.create_stream(self._outcomes.inference, NativeSource())
+        created = await self._create_stream(place.http)
         self._machine.move(SessionState.CONNECTING)
         await StreamRun(place, created).run(first)
+
+    async def _create_stream(self, http: OvershootHttp) -> StreamCreated:
+        """Lease a stream; when cancelled meanwhile, delete what the service leases all the same."""
+        creating = asyncio.ensure_future(
+            http.create_stream(self._outcomes.inference, NativeSource())
+        )
+        try:
+            return await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            try:
+                await http.close_stream((await creating).stream_id)
+            except OvershootFlowError as error:
+                _logger.warning("a stream was being created while stopping: %s", error)
+            raise
 
     async def _recover(self, error: OvershootFlowError) -> None:
         remedy = self._machine.fault(error)
