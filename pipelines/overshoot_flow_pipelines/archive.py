@@ -9,7 +9,6 @@ from pathlib import Path
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
-from overshoot_flow_connectors.file import FileSource
 
 from overshoot_flow.config import Inference, Service
 from overshoot_flow.errors import OvershootFlowError
@@ -17,6 +16,7 @@ from overshoot_flow.flow import infer, run, to_arrow
 from overshoot_flow.results import Outcome
 from overshoot_flow.session.ledger import LEDGER
 from overshoot_flow.session.runtime import RUNTIME
+from overshoot_flow_connectors.file import FileSource
 from overshoot_flow_connectors.parquet import ParquetSink
 from overshoot_flow_pipelines.tally import Tally
 

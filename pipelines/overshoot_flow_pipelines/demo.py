@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.dataset as ds
-from overshoot_flow.local.running import running_server
-from overshoot_flow.local.server import ServerConfig
-from overshoot_flow.media.sampling import FramesPerSecond
-from overshoot_flow_connectors.file import FileSource
 from rich.console import Console
 from rich.table import Table
 
 from overshoot_flow.config import FrameMode, Inference, Secret, Service
 from overshoot_flow.errors import OvershootFlowError
+from overshoot_flow.local.running import running_server
+from overshoot_flow.local.server import ServerConfig
 from overshoot_flow.local.testvideo import VideoSpec, generate
+from overshoot_flow.media.sampling import FramesPerSecond
+from overshoot_flow_connectors.file import FileSource
 from overshoot_flow_pipelines.archive import archive_flow, run_archive
 from overshoot_flow_pipelines.progress import ArchiveProgress
 from overshoot_flow_pipelines.summary import (

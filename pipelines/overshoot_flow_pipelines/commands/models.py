@@ -6,12 +6,12 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 
-from overshoot_flow.protocol.v02 import ModelStatus
-from overshoot_flow.transport.http import OvershootHttp
 from rich.console import Console
 from rich.table import Table
 
 from overshoot_flow.config import Service
+from overshoot_flow.protocol.v02 import ModelStatus
+from overshoot_flow.transport.http import OvershootHttp
 from overshoot_flow_pipelines.commands.common import (
     Subcommands,
     add_service_arguments,
