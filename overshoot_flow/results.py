@@ -44,6 +44,8 @@ class GapReason(StrEnum):
     """An answer about the frames was due and never came; later ones did."""
     STREAM_LOST = "stream_lost"
     """The stream ended while the frames were under way, and they could not be published again."""
+    SOURCE_CHANGED = "source_changed"
+    """The media is not the one that an earlier part of the run read; the rest is not read."""
     DECODE = "decode"
     """The media could not be decoded there."""
     STOPPED = "stopped"

@@ -10,16 +10,17 @@ from bytewax.inputs import FixedPartitionedSource
 
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.flow.items import Item
-from overshoot_flow.flow.partition import ReaderPartition, Turnstile
+from overshoot_flow.flow.partition import ReaderPartition, ReaderState, Turnstile
 from overshoot_flow.media.reader import FrameReader
 from overshoot_flow.media.sampling import EveryFrame, SamplingPlan
+from overshoot_flow_connectors.file_identity import difference, identity_of
 from overshoot_flow_connectors.file_paths import PathSpec, find_videos, source_key
 
 DEFAULT_CONCURRENT: Final = 5
 """As many files at once as one API key may have streams."""
 
 
-class FileSource(FixedPartitionedSource[Item, None]):
+class FileSource(FixedPartitionedSource[Item, ReaderState]):
     """Reads video files, one partition each, and emits their samples as frames.
 
     Args:
@@ -65,18 +66,36 @@ class FileSource(FixedPartitionedSource[Item, None]):
         self,
         step_id: str,  # noqa: ARG002 - the engine's signature
         for_part: str,
-        resume_state: None,  # noqa: ARG002 - the engine's signature
+        resume_state: ReaderState | None,
     ) -> ReaderPartition:
-        """Build the partition of one file; its reader is opened when its turn comes."""
-        path = self._paths[for_part]
+        """Build the partition of one file; its reader is opened when its turn comes.
 
-        def open_reader() -> FrameReader:
+        A file that is not the one that an earlier part of the run read is not read on: the rest
+        becomes a gap with the reason `source_changed`.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        path = self._paths[for_part]
+        identity = identity_of(path)
+        changed = None if resume_state is None else difference(resume_state["identity"], identity)
+
+        def open_reader(start_us: int) -> FrameReader:
             return FrameReader(
                 path,
                 self._plan,
                 stream_key=for_part,
                 source=str(path),
                 max_height=self._max_height,
+                start_us=start_us,
             )
 
-        return ReaderPartition(for_part, str(path), open_reader, self._turnstile)
+        return ReaderPartition(
+            for_part,
+            str(path),
+            open_reader,
+            self._turnstile,
+            identity=identity if resume_state is None else resume_state["identity"],
+            state=resume_state,
+            changed=changed,
+        )

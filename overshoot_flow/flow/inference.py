@@ -22,7 +22,7 @@ from overshoot_flow.media.frames import Frame
 from overshoot_flow.results import GapReason, Outcome
 from overshoot_flow.schema.json_schema import OutputSchema
 from overshoot_flow.session.inbox import End, Inbox, InboxItem, NotPublished
-from overshoot_flow.session.ledger import LEDGER
+from overshoot_flow.session.ledger import LEDGER, Account
 from overshoot_flow.session.runtime import RUNTIME
 
 
@@ -36,8 +36,8 @@ def infer(
     and the emission fall into the same epoch.
 
     Delivery: every frame that reaches this step is settled by exactly one outcome (see
-    `overshoot_flow.results`). What the engine has emitted when the process dies is not
-    remembered: a run that is started again asks again.
+    `overshoot_flow.results`). With a recovery store, a run that goes on after a crash asks about
+    exactly the media whose outcomes were not emitted in a finished epoch.
 
     Args:
         step_id: Unique name of this step.
@@ -58,6 +58,7 @@ class _Stream:
     """What `infer` knows of one stream key."""
 
     inbox: Inbox
+    account: Account
     frames_seen: int = 0
     last_pts_us: int = 0
 
@@ -107,7 +108,7 @@ class _Infer:
                 schema=self.schema,
                 service=self.service,
             )
-            stream = self._streams[stream_key] = _Stream(session.inbox)
+            stream = self._streams[stream_key] = _Stream(session.inbox, account)
         return stream
 
     def _hand_over(self, item: FrameLike | MediaGap) -> None:
@@ -115,6 +116,9 @@ class _Infer:
         if not isinstance(item, MediaGap):
             stream.frames_seen += 1
             stream.last_pts_us = item.pts_us
+            if stream.account.finished_before(self.step_id, item.pts_us):
+                stream.account.release(self.step_id)
+                return
         stream.inbox.put(_inbox_item(item))
 
     def _notice_missing(self, item: Tick | EndOfMedia) -> None:
@@ -156,7 +160,7 @@ def _inbox_item(item: FrameLike | MediaGap) -> InboxItem:
                 start_us=item.start_us,
                 end_us=item.end_us,
                 frames=0,
-                reason=GapReason.DECODE,
+                reason=item.reason,
                 detail=item.detail,
             )
     return NotPublished(

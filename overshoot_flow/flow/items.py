@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from overshoot_flow.media.frames import Frame
-from overshoot_flow.results import Piece
+from overshoot_flow.results import GapReason, Piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,7 @@ class MediaGap:
     start_us: int
     end_us: int
     detail: str
+    reason: GapReason = GapReason.DECODE
 
 
 FrameLike: TypeAlias = Frame | FrameFiltered | FrameFailed

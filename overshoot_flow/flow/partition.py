@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from bytewax.inputs import StatefulSourcePartition
 
@@ -14,7 +14,9 @@ from overshoot_flow.flow.items import EndOfMedia, Item, MediaGap, Tick
 from overshoot_flow.flow.stopping import STOP
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.media.reader import MediaProblem
+from overshoot_flow.results import GapReason
 from overshoot_flow.session.ledger import LEDGER, Account
+from overshoot_flow.session.progress import Progress
 from overshoot_flow.session.runtime import RUNTIME
 
 _AWAKE_INTERVAL: Final = timedelta(milliseconds=15)
@@ -66,30 +68,48 @@ class Turnstile:
             self._free += 1
 
 
-class ReaderPartition(StatefulSourcePartition[Item, None]):
+ReaderState: TypeAlias = dict[str, Any]
+"""A partition's part of the recovery store: plain values."""
+
+
+class ReaderPartition(StatefulSourcePartition[Item, ReaderState]):
     """Emits a reader's frames as fast as `infer` takes them, and finished pieces as ticks.
+
+    Its state is the position of every `infer` step: a run that resumes reads from the first
+    unfinished sample on and leaves out what is finished.
 
     Args:
         stream_key: Key of this partition.
         source: The source as people read it, without credentials.
-        open_reader: Opens the reader when it is this partition's turn; it owns and closes it.
-            A `MediaError` from it becomes a gap record.
+        open_reader: Opens the reader at a media time in µs when it is this partition's turn; it
+            owns and closes it. A `MediaError` from it becomes a gap record.
         turnstile: Bounds how many partitions read at once.
+        identity: What the media is; part of the state, and given back on resume.
+        state: What `snapshot` returned in the part of the run before, or None.
+        changed: Says in words what is different from the media of the part before, or None;
+            when it is set, nothing is read.
     """
 
     def __init__(
         self,
         stream_key: str,
         source: str,
-        open_reader: Callable[[], Reader],
+        open_reader: Callable[[int], Reader],
         turnstile: Turnstile,
+        *,
+        identity: Mapping[str, Any] | None = None,
+        state: ReaderState | None = None,
+        changed: str | None = None,
     ) -> None:
+        self._identity = dict(identity or {})
+        self._changed = changed
+        self._progress = Progress() if state is None else Progress.from_state(state["steps"])
         self._source = source
         self._open_reader = open_reader
         self._turnstile = turnstile
         self._entered = False
         self._reader: Reader | None = None
-        self._account = Account(stream_key)
+        self._account = Account(stream_key, finished_before=self._progress.finished_before)
         self._end_emitted = False
         self._idle_activations = 0
         LEDGER.open(self._account)
@@ -105,6 +125,7 @@ class ReaderPartition(StatefulSourcePartition[Item, None]):
             items.extend(self._read())
         pieces = account.take()
         if pieces:
+            self._progress.take(pieces, account.step_ids)
             items.append(
                 Tick(
                     stream_key=account.stream_key,
@@ -126,13 +147,21 @@ class ReaderPartition(StatefulSourcePartition[Item, None]):
             self._entered = self._entered or self._turnstile.try_enter()
             if not self._entered:
                 return []
+            if self._changed is not None:
+                return [self._unreadable(self._changed, GapReason.SOURCE_CHANGED)]
             try:
-                self._reader = self._open_reader()
+                self._reader = self._open_reader(self._progress.start_us)
             except MediaError as error:
-                return [self._unreadable(error)]
-        read = self._reader.poll(self._account.room())
-        self._account.emitted(sum(isinstance(item, Frame) for item in read))
-        return [item if isinstance(item, Frame) else self._gap(item) for item in read]
+                return [self._unreadable(str(error), GapReason.DECODE)]
+        items: list[Item] = []
+        for item in self._reader.poll(self._account.room()):
+            if not isinstance(item, Frame):
+                items.append(self._gap(item))
+            elif not self._progress.is_finished(item.pts_us):
+                self._progress.emitted(item.pts_us)
+                items.append(item)
+        self._account.emitted(sum(isinstance(item, Frame) for item in items))
+        return items
 
     def _nothing_more_to_read(self) -> bool:
         if STOP.is_set() or self._account.unwanted:
@@ -141,13 +170,15 @@ class ReaderPartition(StatefulSourcePartition[Item, None]):
             return self._entered
         return self._reader.exhausted
 
-    def _unreadable(self, error: MediaError) -> MediaGap:
+    def _unreadable(self, detail: str, reason: GapReason) -> MediaGap:
+        start_us = self._progress.start_us
         return MediaGap(
             stream_key=self._account.stream_key,
             source=self._source,
-            start_us=0,
-            end_us=0,
-            detail=str(error),
+            start_us=start_us,
+            end_us=start_us,
+            detail=detail,
+            reason=reason,
         )
 
     def _gap(self, problem: MediaProblem) -> MediaGap:
@@ -169,8 +200,9 @@ class ReaderPartition(StatefulSourcePartition[Item, None]):
         """Ask to be activated again shortly: answers come at any time."""
         return datetime.now(UTC) + _AWAKE_INTERVAL
 
-    def snapshot(self) -> None:
-        """Keep no position: a run that is started again reads the whole media again."""
+    def snapshot(self) -> ReaderState:
+        """Return the positions: what is finished in them was emitted in this epoch or before."""
+        return {"identity": self._identity, "steps": self._progress.to_state()}
 
     def close(self) -> None:
         """Stop reading; sessions that still run are cancelled and their streams deleted."""

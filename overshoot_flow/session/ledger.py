@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,10 +38,13 @@ class Account:
     Args:
         stream_key: Key of the source partition.
         capacity: Frames that may be between the source and a session's publisher.
+        finished_before: Says whether an earlier part of the run has finished the frame with the
+            given pts for the given step.
     """
 
     stream_key: str
     capacity: int = 16
+    finished_before: Callable[[str, int], bool] = lambda _step_id, _pts_us: False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _sessions: dict[str, _SessionEntry] = field(default_factory=dict)
     _pieces: deque[Piece] = field(default_factory=deque)
@@ -78,6 +82,12 @@ class Account:
         """Whether an `infer` has seen this stream."""
         with self._lock:
             return bool(self._sessions)
+
+    @property
+    def step_ids(self) -> frozenset[str]:
+        """The steps whose sessions have taken part."""
+        with self._lock:
+            return frozenset(self._sessions)
 
     @property
     def unwanted(self) -> bool:

@@ -57,7 +57,7 @@ def nobody_asked_to_stop() -> Iterator[None]:
 def partition(
     reader: ListReader, key: str = "k", turnstile: Turnstile | None = None
 ) -> ReaderPartition:
-    return ReaderPartition(key, "s", lambda: reader, turnstile or Turnstile(1))
+    return ReaderPartition(key, "s", lambda _start_us: reader, turnstile or Turnstile(1))
 
 
 def account_of(key: str = "k") -> Account:
@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_a_gap() -> None:
 
 
 def test_a_file_that_cannot_be_opened_is_a_gap_and_an_end() -> None:
-    def fail() -> ListReader:
+    def fail(_start_us: int) -> ListReader:
         raise MediaError("no video in it")
 
     source = ReaderPartition("k", "s", fail, Turnstile(1))
