@@ -1,17 +1,20 @@
-"""Running a dataflow so that it stops in order and leaves no stream alive."""
+"""Running a dataflow so that it stops in order, resumes, and leaves no stream alive."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from overshoot_flow.flow.stopping import STOP
@@ -21,8 +24,49 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _STOPPING: Final = b"stopping: collecting the answers due; once more to stop at once\n"
 
 
+@dataclass(slots=True)
+class CurrentRun:
+    """What steps may know about the run that they are part of.
+
+    Attributes:
+        durable: Whether the run has a state folder, so that it can be resumed after a crash.
+    """
+
+    durable: bool = False
+    _at_success: list[Callable[[], None]] = field(default_factory=list)
+
+    def at_success(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after the engine has ended without an error: its last state is durable.
+
+        Callbacks are called in the order in which they came, in the thread of `run`; they are
+        dropped when the run fails.
+        """
+        self._at_success.append(callback)
+
+    @contextmanager
+    def begin(self, *, durable: bool) -> Iterator[None]:
+        """Be the current run; at a good end call what was registered."""
+        self.durable = durable
+        self._at_success.clear()
+        try:
+            yield
+            for callback in self._at_success:
+                callback()
+        finally:
+            self.durable = False
+            self._at_success.clear()
+
+
+RUN: Final = CurrentRun()
+"""The run of this process; sinks register their last publication here."""
+
+
 def run(
-    flow: Dataflow, *, workers: int = 1, epoch_interval: timedelta = timedelta(seconds=2)
+    flow: Dataflow,
+    *,
+    state: str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    epoch_interval: timedelta = timedelta(seconds=2),
 ) -> bool:
     """Run `flow` in this process until it ends; return whether it was stopped by a signal.
 
@@ -31,15 +75,37 @@ def run(
     streams are deleted, records of the unfinished epoch are lost. Call it from the main thread,
     because only there Python receives signals; elsewhere it runs without handling them.
 
+    Args:
+        flow: The dataflow.
+        state: Folder of the recovery state. A run with the same folder goes on where the one
+            before ended or died. None: nothing is remembered.
+        workers: Worker threads.
+        epoch_interval: How often positions and records become durable together.
+
     Raises:
+        ConfigurationError: The state does not fit the flow, or another process uses it.
         KeyboardInterrupt: The second signal came.
         bytewax.errors.BytewaxRuntimeError: A step failed; its cause says why.
     """
+    if state is None:
+        return _run(flow, None, workers, epoch_interval)
+    from overshoot_flow.flow.run_state import RunState, shape_of
+
+    with RunState(Path(state), shape_of(flow)) as durable:
+        return _run(flow, durable.recovery_config, workers, epoch_interval)
+
+
+def _run(
+    flow: Dataflow, recovery: RecoveryConfig | None, workers: int, epoch_interval: timedelta
+) -> bool:
     STOP.clear()
-    with _stop_on_signals():
+    with RUN.begin(durable=recovery is not None), _stop_on_signals():
         try:
             cli_main(  # type: ignore[no-untyped-call]
-                flow, workers_per_process=workers, epoch_interval=epoch_interval
+                flow,
+                workers_per_process=workers,
+                epoch_interval=epoch_interval,
+                recovery_config=recovery,
             )
         finally:
             RUNTIME.shutdown()
