@@ -2,7 +2,8 @@
 
 Frame accounting: every published frame is settled by exactly one outcome. `Result` and `Failure`
 settle the frames inside their interval (`frames_covered`) and those between the previous outcome
-and their interval that no window looked at (`frames_between`); a `Gap` settles `frames_lost`.
+and their interval that no window looked at (`frames_between`), all of which lie in
+`[settled_start_us, settled_end_us)`; a `Gap` settles `frames_lost` in its media interval.
 The sum over all outcomes of a stream key equals the number of frames published for it.
 """
 
@@ -91,6 +92,8 @@ class Result:
     frames_sent_total: int | None
     frames_covered: int
     frames_between: int
+    settled_start_us: int | None
+    settled_end_us: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,8 @@ class Failure:
     received_at_us: int
     frames_covered: int
     frames_between: int
+    settled_start_us: int | None
+    settled_end_us: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

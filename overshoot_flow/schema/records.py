@@ -94,6 +94,7 @@ _COLUMNS: Final[Mapping[Dataset, Sequence[_Column]]] = {
         *_integers("frames_published_total"),
         *_integers("frames_sent_total", nullable=True),
         *_integers("frames_covered", "frames_between"),
+        *_integers("settled_start_us", "settled_end_us", nullable=True),
     ],
     Dataset.DEAD_LETTERS: [
         *_text("result_id", "stream_key", "source", "reason"),
@@ -106,6 +107,7 @@ _COLUMNS: Final[Mapping[Dataset, Sequence[_Column]]] = {
         *_text("instance_path", "schema_path", "finish_reason", nullable=True),
         *_moments("received_at_us"),
         *_integers("frames_covered", "frames_between"),
+        *_integers("settled_start_us", "settled_end_us", nullable=True),
     ],
     Dataset.GAPS: [
         *_text("stream_key", "source"),

@@ -148,6 +148,7 @@ class OutcomeFactory:
                 interval,
                 covered=len(settlement.covered),
                 between=len(settlement.between),
+                settled=_settled_span(settlement),
                 stream_id=message.stream_id,
                 model=message.model_name,
                 backend=message.model_backend,
@@ -157,6 +158,7 @@ class OutcomeFactory:
                 received_at_us=received_at_us,
             )
         captured = [f for f in settlement.covered if f.captured_at_us is not None]
+        settled_start_us, settled_end_us = _settled_span(settlement)
         return Result(
             result_id=identity,
             stream_key=self.stream_key,
@@ -185,6 +187,8 @@ class OutcomeFactory:
             frames_sent_total=delivery.sent,
             frames_covered=len(settlement.covered),
             frames_between=len(settlement.between),
+            settled_start_us=settled_start_us,
+            settled_end_us=settled_end_us,
         )
 
     def _failure(
@@ -194,6 +198,7 @@ class OutcomeFactory:
         interval: MediaInterval,
         *,
         covered: int,
+        settled: tuple[int | None, int | None],
         received_at_us: int,
         between: int = 0,
         stream_id: str | None = None,
@@ -225,6 +230,8 @@ class OutcomeFactory:
             received_at_us=received_at_us,
             frames_covered=covered,
             frames_between=between,
+            settled_start_us=settled[0],
+            settled_end_us=settled[1],
         )
 
     def deadline(self, frames: Sequence[PendingFrame], stream_id: str | None) -> Piece:
@@ -235,6 +242,7 @@ class OutcomeFactory:
             result_id(self.stream_key, "deadline", interval.start_us, interval.end_us),
             interval,
             covered=len(frames),
+            settled=(interval.start_us, interval.end_us),
             stream_id=stream_id,
             received_at_us=self.clock.wall_us(),
         )
@@ -255,6 +263,7 @@ class OutcomeFactory:
                 result_id(self.stream_key, "user_function", item.start_us, item.end_us),
                 interval,
                 covered=item.frames,
+                settled=(item.start_us, item.end_us),
                 received_at_us=self.clock.wall_us(),
             )
         else:
@@ -300,3 +309,8 @@ class OutcomeFactory:
 
 def _span(frames: Sequence[PendingFrame]) -> MediaInterval:
     return MediaInterval(frames[0].pts_us, max(frame.end_us for frame in frames), 0)
+
+
+def _settled_span(settlement: Settlement[PendingFrame]) -> tuple[int | None, int | None]:
+    frames = (*settlement.between, *settlement.covered)
+    return (frames[0].pts_us, frames[-1].end_us) if frames else (None, None)

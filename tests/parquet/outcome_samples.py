@@ -37,6 +37,8 @@ _RESULT = Result(
     frames_published_total=12,
     frames_sent_total=11,
     frames_covered=3,
+    settled_start_us=0,
+    settled_end_us=400_000,
     frames_between=1,
 )
 _FAILURE = Failure(
@@ -60,6 +62,8 @@ _FAILURE = Failure(
     finish_reason="stop",
     received_at_us=NEW_YEAR_2024_US + 2,
     frames_covered=3,
+    settled_start_us=0,
+    settled_end_us=400_000,
     frames_between=0,
 )
 _GAP = Gap(
