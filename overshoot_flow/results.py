@@ -51,8 +51,6 @@ class GapReason(StrEnum):
     """The media could not be decoded there."""
     STOPPED = "stopped"
     """The run was stopped or the session failed before the frames were answered."""
-    OPERATOR = "operator"
-    """Frames vanished in an operator between source and `infer`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,8 @@ def infer(
 
     Raises:
         UnsupportedSchemaError: The output schema has no typed column form; it names the path.
+        ConfigurationError: While the flow runs: the frames do not come from a source of this
+            library on the same worker, or an operator in between swallowed some.
     """
     schema = None if inference.output_schema is None else OutputSchema(inference.output_schema)
     return op.flat_map_batch(step_id, frames, _Infer(step_id, inference, service, schema))
@@ -60,7 +62,6 @@ class _Stream:
     inbox: Inbox
     account: Account
     frames_seen: int = 0
-    last_pts_us: int = 0
 
 
 @dataclass(slots=True)
@@ -115,33 +116,25 @@ class _Infer:
         stream = self._stream(item.stream_key, item.source)
         if not isinstance(item, MediaGap):
             stream.frames_seen += 1
-            stream.last_pts_us = item.pts_us
             if stream.account.finished_before(self.step_id, item.pts_us):
                 stream.account.release(self.step_id)
                 return
         stream.inbox.put(_inbox_item(item))
 
     def _notice_missing(self, item: Tick | EndOfMedia) -> None:
-        """Frames that an operator in between swallowed would stop the source for ever."""
+        """Frames that an operator in between swallowed would be neither answered nor recorded."""
         stream = self._streams.get(item.stream_key)
-        if stream is None or item.frames_emitted == stream.frames_seen:
-            return
-        missing = item.frames_emitted - stream.frames_seen
-        stream.frames_seen = item.frames_emitted
-        stream.inbox.put(
-            NotPublished(
-                source="",
-                start_us=stream.last_pts_us,
-                end_us=stream.last_pts_us,
-                frames=missing,
-                reason=GapReason.OPERATOR,
-                detail="frames vanished between source and infer; use filter_frames",
+        seen = 0 if stream is None else stream.frames_seen
+        if item.frames_emitted != seen:
+            raise ConfigurationError(
+                f"step {self.step_id}: {item.frames_emitted - seen} frames of {item.stream_key!r} "
+                "vanished between the source and infer; use filter_frames and map_frames instead "
+                "of the engine's own operators, so that they are accounted for"
             )
-        )
 
     def _end(self, item: EndOfMedia) -> None:
         self._notice_missing(item)
-        stream = self._streams.pop(item.stream_key, None)
+        stream = self._streams.get(item.stream_key)
         if stream is not None:
             stream.inbox.put(End())
 
@@ -153,7 +146,7 @@ def _inbox_item(item: FrameLike | MediaGap) -> InboxItem:
         case FrameFiltered():
             reason, detail, failure = GapReason.FILTERED, "left out by the filter", False
         case FrameFailed():
-            reason, detail, failure = GapReason.OPERATOR, item.detail, True
+            reason, detail, failure = GapReason.FILTERED, item.detail, True
         case MediaGap():
             return NotPublished(
                 source=item.source,

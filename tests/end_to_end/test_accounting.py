@@ -8,10 +8,11 @@ from pathlib import Path
 import bytewax.operators as op
 import pytest
 from bytewax.dataflow import Stream
+from bytewax.errors import BytewaxRuntimeError
 from end_to_end_support import KEY, STAMPS_SCHEMA, Server, run_flow
 
 from overshoot_flow.config import FrameMode, Inference, Secret, Service
-from overshoot_flow.errors import AuthenticationError
+from overshoot_flow.errors import AuthenticationError, ConfigurationError
 from overshoot_flow.flow import filter_frames, map_frames
 from overshoot_flow.flow.items import Item
 from overshoot_flow.local.running import running_server
@@ -48,7 +49,7 @@ def test_user_functions_leave_a_record(server: Server, video: Callable[[float], 
     assert (gap.media_start_us, gap.media_end_us) == (1_500_000, 2_000_000)
 
 
-def test_frames_that_an_operator_swallows_are_noticed(
+def test_frames_that_an_operator_swallows_end_the_run(
     server: Server, video: Callable[[float], Path]
 ) -> None:
     def swallow(frames: Stream[Item]) -> Stream[Item]:
@@ -56,11 +57,11 @@ def test_frames_that_an_operator_swallows_are_noticed(
             "swallow", frames, lambda item: not isinstance(item, Frame) or item.pts_us < 1_000_000
         )
 
-    done = run_flow([video(3.0)], INFERENCE, server.service(), fps=10, between=swallow)
-    assert done.frames_emitted == 30
-    assert done.frames_settled == 30
-    assert {gap.reason for gap in done.gaps} == {GapReason.OPERATOR}
-    assert sum(gap.frames_lost for gap in done.gaps) == 20
+    with pytest.raises(BytewaxRuntimeError) as caught:
+        run_flow([video(3.0)], INFERENCE, server.service(), fps=10, between=swallow)
+    assert isinstance(caught.value.__cause__, ConfigurationError)
+    assert "use filter_frames" in str(caught.value.__cause__)
+    assert server.alive() == []
 
 
 def test_a_file_waits_for_a_slot(video: Callable[[float], Path], tmp_path: Path) -> None:
