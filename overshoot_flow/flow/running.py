@@ -14,9 +14,11 @@ from types import FrameType
 from typing import Final
 
 from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
+from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.flow.stopping import STOP
 from overshoot_flow.session.runtime import RUNTIME
 
@@ -85,7 +87,8 @@ def run(
     Raises:
         ConfigurationError: The state does not fit the flow, or another process uses it.
         KeyboardInterrupt: The second signal came.
-        bytewax.errors.BytewaxRuntimeError: A step failed; its cause says why.
+        OvershootFlowError: A step failed with it.
+        bytewax.errors.BytewaxRuntimeError: A step failed with anything else; see its cause.
     """
     if state is None:
         return _run(flow, None, workers, epoch_interval)
@@ -107,9 +110,21 @@ def _run(
                 epoch_interval=epoch_interval,
                 recovery_config=recovery,
             )
+        except BytewaxRuntimeError as error:
+            raise _cause_of(error) from error
         finally:
             RUNTIME.shutdown()
     return STOP.is_set()
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """The engine wraps what a step raised, sometimes more than once."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OvershootFlowError | KeyboardInterrupt):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return error
 
 
 @contextmanager

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from bytewax.errors import BytewaxRuntimeError
 
 from overshoot_flow.config import Inference, Service
 from overshoot_flow.errors import OvershootFlowError
@@ -19,8 +17,6 @@ from overshoot_flow.session.runtime import RUNTIME
 from overshoot_flow_connectors.file import FileSource
 from overshoot_flow_connectors.parquet import ParquetSink
 from overshoot_flow_pipelines.tally import Tally
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,22 +62,9 @@ def run_archive(flow: Dataflow, source: FileSource, *, workers: int = 1) -> Arch
         KeyboardInterrupt: A second signal stopped the run at once.
     """
     RUNTIME.failures.clear()
-    try:
-        stopped = run(flow, workers=workers)
-    except BytewaxRuntimeError as error:
-        raise _cause_of(error) from error
+    stopped = run(flow, workers=workers)
     return ArchiveReport(
         frames_read=sum(LEDGER.frames_emitted(key) for key, _ in source.sources),
         stopped=stopped,
         failures=dict(RUNTIME.failures),
     )
-
-
-def _cause_of(error: BaseException) -> BaseException:
-    """The engine wraps what a step raised, sometimes more than once."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OvershootFlowError | KeyboardInterrupt):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return error
