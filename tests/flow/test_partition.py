@@ -12,7 +12,7 @@ from overshoot_flow.flow.partition import ReaderPartition, Turnstile
 from overshoot_flow.flow.stopping import STOP
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.media.reader import MediaProblem
-from overshoot_flow.results import Piece
+from overshoot_flow.results import GapReason, Piece
 from overshoot_flow.session.ledger import LEDGER, UNATTACHED_BATCH, Account
 
 
@@ -66,8 +66,10 @@ def account_of(key: str = "k") -> Account:
     return account
 
 
-def piece(number: int) -> Piece:
-    return Piece(step_id="a", stream_key="k", start_us=number, end_us=number + 1, outcomes=())
+def piece(start_us: int, end_us: int | None = None) -> Piece:
+    return Piece(
+        step_id="a", stream_key="k", start_us=start_us, end_us=end_us or start_us + 1, outcomes=()
+    )
 
 
 def run_out(source: ReaderPartition) -> None:
@@ -180,3 +182,40 @@ def test_partitions_take_turns() -> None:
     second.close()
     assert turnstile.try_enter()
     assert not turnstile.try_enter()
+
+
+def test_a_resumed_partition_reads_on_from_the_first_unfinished_sample() -> None:
+    first = partition(ListReader([frame(n) for n in range(8)]))
+    first.next_batch()
+    account_of().attach("a")
+    account_of().put(piece(0, 3000))
+    account_of().put(piece(5000, 6000))
+    first.next_batch()
+    state = first.snapshot()
+    first.close()
+
+    opened_at: list[int] = []
+
+    def open_reader(start_us: int) -> ListReader:
+        opened_at.append(start_us)
+        return ListReader([frame(n) for n in range(start_us // 1000, 8)])
+
+    second = ReaderPartition("k", "s", open_reader, Turnstile(1), state=state)
+    items = second.next_batch()
+    assert opened_at == [3000]
+    assert [item.pts_us for item in items if isinstance(item, Frame)] == [3000, 4000, 6000, 7000]
+    assert account_of().frames_emitted == 4
+    assert account_of().finished_before("a", 5000)
+    second.close()
+
+
+def test_changed_media_is_reported_and_not_read() -> None:
+    reader = ListReader([frame(0)])
+    source = ReaderPartition(
+        "k", "s", lambda _start_us: reader, Turnstile(1), changed="the file was replaced"
+    )
+    gap, end = source.next_batch()
+    assert isinstance(gap, MediaGap)
+    assert (gap.reason, gap.detail) == (GapReason.SOURCE_CHANGED, "the file was replaced")
+    assert isinstance(end, EndOfMedia)
+    source.close()
