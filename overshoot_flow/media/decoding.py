@@ -79,13 +79,19 @@ class SampleDecoder:
         self._awaited: dict[int, EncodedPicture] = {}  # samples inside the decoder, by pts
         self._end_us = 0
         self._is_decoder_fresh = True
+        self._is_stopped = False
 
     def __iter__(self) -> Items:
         """Iterate over the samples."""
         return self._items
 
+    def stop(self) -> None:
+        """Make the iterator end soon, without what is missing; may be called by any thread."""
+        self._is_stopped = True
+        self._file.stop()
+
     def close(self) -> None:
-        """Release the file and the decoder."""
+        """Release the file and the decoder. Not while another thread iterates."""
         self._items.close()
         self._file.close()
 
@@ -144,8 +150,10 @@ class SampleDecoder:
             return
         first = self._file.seek(self._file.timeline.ticks_at(wanted_us))
         # Containers call more pictures key frames than decoding can really begin at.
-        while target > 0 and not (
-            first is not None and first.is_random_access and first.pts_us <= wanted_us
+        while (
+            target > 0
+            and self._file.read_error is None
+            and not (first is not None and first.is_random_access and first.pts_us <= wanted_us)
         ):
             target -= 1
             first = self._file.seek(index.inside(target))
@@ -155,7 +163,7 @@ class SampleDecoder:
             yield from self._drain()
         picture = step.picture
         packet = picture.packet
-        if packet is None or packet.pts is None:
+        if packet is None or packet.pts is None or self._is_stopped:
             return
         if picture.is_wanted:
             self._awaited[packet.pts] = picture
@@ -267,6 +275,8 @@ class SampleDecoder:
 
     def _finish(self) -> Items:
         """Report a file that stopped early, and give out the last sample."""
+        if self._is_stopped:
+            return
         promised_us = self._file.promised_end_us or self._end_us
         for start_us, detail in self._undecodable:
             yield from self._assembler.problem(start_us, start_us, detail)

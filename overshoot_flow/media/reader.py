@@ -110,6 +110,7 @@ class FrameReader:
             self._queue.clear()
             self._queued_bytes = 0
             self._changed.notify_all()
+        self._decoder.stop()
         self._thread.join()
         self._decoder.close()
 

@@ -176,6 +176,7 @@ class VideoFile:
             reordered=self._is_reordered,
         )
         self.read_error: str | None = None
+        self._is_stopped = False
         # Measured: threads only add CPU time to one decoder; several files run side by side.
         stream.codec_context.thread_count = 1
         self._packets = self._demux()
@@ -192,6 +193,10 @@ class VideoFile:
         if self.stream.duration is None or not self._has_complete_index:
             return None
         return self.timeline.duration_us(self.stream.duration)
+
+    def stop(self) -> None:
+        """End `packets` and `pictures` before the next packet; may be called by any thread."""
+        self._is_stopped = True
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
         """Yield packets with repaired times from here on, in decode order."""
@@ -224,7 +229,12 @@ class VideoFile:
         Returns:
             The picture that `pictures` will yield first, or None at the end of the file.
         """
-        self._container.seek(time_ticks, stream=self.stream, backward=True)
+        try:
+            self._container.seek(time_ticks, stream=self.stream, backward=True)
+        except av.error.FFmpegError as error:
+            self.read_error = error.strerror or str(error)
+            self._peeked, self._packets = [], iter(())
+            return None
         self.timeline.forget_position()
         self._packets = self._demux()
         first = next(self._packets, None)
@@ -238,6 +248,8 @@ class VideoFile:
     def _demux(self) -> Iterator[Packet[VideoStream]]:
         try:
             for packet in self._container.demux(self.stream):
+                if self._is_stopped:
+                    return
                 if packet.size > 0:
                     packet.pts, packet.dts = self.timeline.repair(packet.pts, packet.dts)
                     yield packet

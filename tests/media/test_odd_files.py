@@ -8,7 +8,18 @@ from typing import cast
 import av
 import numpy as np
 import pytest
-from made_videos import HEIGHT, WIDTH, Recipe, decode_everything, make, moving_scene, pairs
+from av.stream import Disposition
+from av.video.stream import VideoStream
+from made_videos import (
+    HEIGHT,
+    WIDTH,
+    Recipe,
+    decode_everything,
+    make,
+    moving_scene,
+    pairs,
+    picture,
+)
 
 from overshoot_flow.errors import MediaError
 from overshoot_flow.media.decoding import MediaProblem, SampleDecoder, probe
@@ -118,7 +129,34 @@ def test_full_range_becomes_limited_range(tmp_path: Path) -> None:
     assert full.max() > 235
 
 
-def test_audio_and_cover_pictures_are_no_video(tmp_path: Path) -> None:
+def test_the_default_track_is_read_and_cover_pictures_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.mp4"
+    sizes = {"cover": (320, 240), "small": (64, 48), "main": (128, 96)}
+    with av.open(str(path), "w") as container:
+        streams = {}
+        for name, (width, height) in sizes.items():
+            codec = "mjpeg" if name == "cover" else "libx264"
+            stream = cast("VideoStream", container.add_stream(codec, rate=30))
+            stream.width, stream.height = width, height
+            stream.pix_fmt = "yuvj420p" if name == "cover" else "yuv420p"
+            streams[name] = stream
+        streams["cover"].disposition = Disposition.attached_pic
+        streams["main"].disposition = Disposition.default
+        for name, stream in streams.items():
+            for number in range(1 if name == "cover" else 10):
+                frame = picture(number, *sizes[name], stream.pix_fmt or "")
+                frame.pts = number
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        written = [stream.disposition for stream in container.streams.video]
+    assert sorted(written) == [Disposition(0), Disposition.default, Disposition.attached_pic]
+    frames = frames_of(read(path))
+    assert {(frame.width, frame.height) for frame in frames} == {sizes["main"]}
+    assert len(frames) == 10
+
+
+def test_a_file_with_sound_alone_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     with av.open(str(path), "w") as container:
         stream = cast("av.AudioStream", container.add_stream("pcm_s16le", rate=8000))

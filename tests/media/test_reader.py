@@ -81,6 +81,18 @@ def test_close_stops_a_thread_that_waits_for_room(video: Path) -> None:
     assert reader.poll(10) == []
 
 
+def test_a_stopped_decoder_ends_without_the_rest(video: Path) -> None:
+    decoder = SampleDecoder(video, EveryFrame(), stream_key="key")
+    iterator = iter(decoder)
+    first = next(iterator)
+    decoder.stop()
+    rest = list(iterator)
+    decoder.close()
+    assert isinstance(first, Frame)
+    assert len(rest) < 45
+    assert all(isinstance(item, Frame) for item in rest)
+
+
 def test_resuming_gives_the_rest_of_the_same_samples(video: Path) -> None:
     plan = FramesPerSecond(5)
     expected = list(SampleDecoder(video, plan, stream_key="key"))
