@@ -11,6 +11,7 @@ from overshoot_flow.local.engines.base import EngineAnswer
 
 FaultKind = Literal[
     "room_disconnect",
+    "room_kick",
     "websocket_drop",
     "http_errors",
     "http_hang",

@@ -9,6 +9,7 @@ concerns that stream, else all living ones.
 
 - `room_disconnect`: cut the connection that brings the pictures; with `"permanent": true` the
   stream ends and the room refuses to be joined again.
+- `room_kick`: send the publisher of the service's own room away; it may join anew.
 - `websocket_drop`: cut the result sockets without a close frame, `count` times.
 - `http_errors`: the next `count` API requests whose path begins with `path` answer `status`.
 - `http_hang`: the next `count` such requests hang for `duration_s`, then answer 503.
@@ -99,6 +100,8 @@ class LocalApi:
         match fault.kind:
             case "room_disconnect":
                 self._streams.cut_source(stream, permanent=fault.permanent)
+            case "room_kick":
+                self._streams.kick_publisher(stream)
             case "websocket_drop":
                 stream.drop_sockets(fault.count)
             case "expire_lease":

@@ -11,6 +11,7 @@ import av
 import numpy as np
 from aiortc.mediastreams import MediaStreamTrack
 from livekit import rtc
+from livekit.protocol import models
 
 from overshoot_flow.errors import TransportError
 from overshoot_flow.local.api_errors import ApiError, invalid
@@ -67,6 +68,11 @@ class NativeRoom:
         """Cut the publisher's connections; the room stays."""
         if self.room is not None:
             self.room.cut_connections()
+
+    def kick(self) -> None:
+        """Send the publisher away; the room stays."""
+        if self.room is not None:
+            self.room.dismiss_everybody(models.PARTICIPANT_REMOVED)
 
     async def close(self) -> None:
         """Close the room for ever."""

@@ -134,6 +134,12 @@ class Streams:
         elif (source := self._source(stream)) is not None:
             source.cut()
 
+    def kick_publisher(self, stream: Stream) -> None:
+        """Send the publisher of the service's own room away, if there is one."""
+        source = self._source(stream)
+        if isinstance(source, NativeRoom):
+            source.kick()
+
     def all(self) -> list[Stream]:
         """Every stream that is remembered, the newest last."""
         return [*self._ended, *(stream for stream, _ in self._live.values())]

@@ -15,6 +15,7 @@ from overshoot_flow.errors import (
     StreamEndedError,
     TransportError,
 )
+from overshoot_flow.media.frames import Frame
 from overshoot_flow.protocol.lease import Lease
 from overshoot_flow.protocol.media_map import PublishedMedia
 from overshoot_flow.protocol.session_machine import SessionMachine, SessionState
@@ -31,6 +32,7 @@ TRANSIT_S: Final = 0.2
 """Bound of the way of a picture to the model: encoder, pacer, network, jitter buffer, decoder."""
 
 _WATCH_INTERVAL_S: Final = 0.5
+_STATISTICS_TIMEOUT_S: Final = 2.0
 _TEARDOWN_TIMEOUT_S: Final = 8.0
 
 _logger = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ class StreamRun:
     _answered: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _newest_window_end_s: float = field(init=False, default=float("-inf"))
     _in_room: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-    _shown: PendingFrame | None = field(init=False, default=None)
+    _shown: Frame | None = field(init=False, default=None)
     _over: bool = field(init=False, default=False)
 
     async def run(self, first: PendingFrame) -> None:
@@ -129,7 +131,7 @@ class StreamRun:
         self.place.media.published(pending, self.place.clock.monotonic_s())
         self.place.feed.take_next()
         self.place.feed.keep_pixels(pending)
-        self._shown = pending
+        self._shown = pending.frame
 
     async def _publish(self, first: PendingFrame) -> None:
         place = self.place
@@ -145,14 +147,22 @@ class StreamRun:
             # Another thread makes room; asking now and then is simpler than a callback across.
             while place.feed.account.congested:  # noqa: ASYNC110
                 await asyncio.sleep(_WATCH_INTERVAL_S / 10)
-            async with self._in_room:
-                await self._publisher.flowing.wait()
-                if pending.frame is None:
-                    msg = "the pixels of an unpublished frame are gone"
-                    raise RuntimeError(msg)
-                self._publisher.capture(pending.frame)
-                self._note_published(pending)
+            await self._show(pending)
         place.machine.move(SessionState.DRAINING)
+
+    async def _show(self, pending: PendingFrame) -> None:
+        """Publish a frame as soon as the room takes pictures."""
+        if pending.frame is None:
+            msg = "the pixels of an unpublished frame are gone"
+            raise RuntimeError(msg)
+        while True:
+            async with self._in_room:
+                if self._publisher.flowing.is_set():
+                    self._publisher.capture(pending.frame)
+                    self._note_published(pending)
+                    return
+            # The SDK reconnects, or `_stay_in_room` is about to join with another publisher.
+            await asyncio.sleep(_WATCH_INTERVAL_S / 10)
 
     async def _drain(self) -> None:
         """Wait until a window that surely held the last frame is answered, or the deadline."""
@@ -186,15 +196,24 @@ class StreamRun:
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
             async with self._in_room:
-                statistics = await self._publisher.statistics()
-            self._delivery = Delivery(
-                width=statistics.width or None,
-                height=statistics.height or None,
-                captured=self._publisher.pictures_captured,
-                sent=statistics.pictures_sent,
-            )
+                await self._note_delivery()
             if self.place.machine.state is SessionState.LIVE:
                 self._give_up_waiting(self.place.clock.monotonic_s() - self._answer_due_s)
+
+    async def _note_delivery(self) -> None:
+        """Keep what the sender counts; a sender that gives no answer leaves the older counts."""
+        try:
+            async with asyncio.timeout(_STATISTICS_TIMEOUT_S):
+                statistics = await self._publisher.statistics()
+        except TimeoutError:
+            _logger.info("no sender statistics of stream %s in time", self.created.stream_id)
+            return
+        self._delivery = Delivery(
+            width=statistics.width or None,
+            height=statistics.height or None,
+            captured=self._publisher.pictures_captured,
+            sent=statistics.pictures_sent,
+        )
 
     async def _stay_in_room(self) -> None:
         """Join the room again with the newest token when the SDK has given up on it."""
@@ -202,10 +221,10 @@ class StreamRun:
             await self._publisher.lost.wait()
             async with self._in_room:
                 await self._publisher.leave()
-                if self._shown is None or self._shown.frame is None:
-                    raise PublishError("the room is gone and no picture is left to join with")
+                if self._shown is None:
+                    raise PublishError("the room is gone before any picture was shown")
                 self._publisher = self._new_publisher()
-                await self._publisher.connect(self._shown.frame)
+                await self._publisher.connect(self._shown)
 
     async def _renew_lease(self) -> None:
         place, lease = self.place, self._lease

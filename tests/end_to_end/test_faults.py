@@ -66,6 +66,15 @@ def test_a_lost_room_is_joined_again(server: Server, video: Callable[[float], Pa
     assert RUNTIME.failures == {}
 
 
+def test_a_publisher_that_is_sent_away_joins_the_same_stream_again(
+    server: Server, video: Callable[[float], Path]
+) -> None:
+    done = faulty_run(server, video(DURATION_S), "room_kick")
+    assert len({result.stream_id for result in done.results}) == 1
+    assert len(server.streams()) == 1
+    assert last_answered_us(done) > (DURATION_S - 0.5) * 1e6
+
+
 def test_a_room_that_is_gone_leads_to_a_new_stream(
     server: Server, video: Callable[[float], Path]
 ) -> None:

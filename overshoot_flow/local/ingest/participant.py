@@ -145,6 +145,10 @@ class Participant:
         """Make the participant join anew, soon."""
         self._tasks.start(self.call_back(), f"calling back {self.sid}")
 
+    def dismiss_soon(self, reason: models.DisconnectReason) -> None:
+        """Send the participant away for good, soon."""
+        self._tasks.start(self.dismiss(reason), f"dismissing {self.sid}")
+
     async def send(self, message: rtc.SignalResponse) -> None:
         """Send `message`; on a connection that is going down it is lost, as on any network."""
         try:

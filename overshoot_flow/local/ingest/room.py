@@ -80,6 +80,11 @@ class Room:
         for participant in self._participants.values():
             participant.abort()
 
+    def dismiss_everybody(self, reason: models.DisconnectReason) -> None:
+        """Send everybody away; they may join anew."""
+        for participant in self._participants.values():
+            participant.dismiss_soon(reason)
+
     async def close(self, reason: models.DisconnectReason) -> None:
         """Send everybody away and wait until they have gone."""
         self._listener = None
