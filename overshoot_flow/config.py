@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from overshoot_flow.errors import ConfigurationError, LimitError
 
@@ -34,6 +36,15 @@ class Secret:
     def reveal(self) -> str:
         """Return the secret itself, for the one place that sends it."""
         return self._value
+
+    def redact(self, text: str) -> str:
+        """Return `text` with every occurrence of the secret replaced, also where it is escaped."""
+        if not self._value:
+            return text
+        # JSON and Python's repr escape quotes and backslashes.
+        for spelling in (self._value, json.dumps(self._value)[1:-1], repr(self._value)[1:-1]):
+            text = text.replace(spelling, "***")
+        return text
 
     def __repr__(self) -> str:
         """Show that there is a secret, never which."""
@@ -65,6 +76,10 @@ def api_key(file: str | os.PathLike[str] | None = None) -> Secret:
             raise ConfigurationError(
                 f"cannot read the API key file {file}: {error.strerror}"
             ) from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(
+                f"the API key file {file} is no text; it must hold the key and nothing else"
+            ) from None
         if not value:
             raise ConfigurationError(f"the API key file {file} is empty")
         return Secret(value)
@@ -74,6 +89,30 @@ def api_key(file: str | os.PathLike[str] | None = None) -> Secret:
             f"no API key: set {KEY_VARIABLE}, or name a file that holds it with --api-key-file"
         )
     return Secret(value)
+
+
+def allowed_output_tokens(period_s: float) -> int:
+    """Return the largest `max_output_tokens` for an answer every `period_s` seconds.
+
+    The service uses the same number when none is given.
+    """
+    return int(TOKENS_PER_SECOND * period_s)
+
+
+def check_prompt(prompt: str) -> None:
+    """Refuse a prompt that cannot be asked.
+
+    Raises:
+        ConfigurationError: It is empty, or no valid Unicode.
+    """
+    if not prompt.strip():
+        raise ConfigurationError("the prompt is empty; say what to look for in the video")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            "the prompt is no valid Unicode; a command line passes it on as UTF-8 only"
+        ) from None
 
 
 def _within(limit: str, value: float, bounds: tuple[float, float]) -> None:
@@ -98,8 +137,8 @@ class ClipMode:
         """Check the contract's ranges."""
         _within("target_fps", self.target_fps, TARGET_FPS_RANGE)
         _within("clip_length_seconds", self.clip_length_s, CLIP_LENGTH_RANGE_S)
-        if not self.delay_s > 0:
-            raise LimitError("delay_seconds", f"{self.delay_s:g} must be above 0")
+        if not 0 < self.delay_s < math.inf:
+            raise LimitError("delay_seconds", f"{self.delay_s:g} must be above 0 and finite")
 
     @property
     def name(self) -> str:
@@ -161,7 +200,7 @@ class Inference:
 
     Raises:
         LimitError: A value lies outside the service's limits; the text has the allowed maximum.
-        ConfigurationError: The prompt is empty.
+        ConfigurationError: The prompt is empty or no valid Unicode.
     """
 
     prompt: str
@@ -172,14 +211,13 @@ class Inference:
     backend: str = "overshoot"
 
     def __post_init__(self) -> None:
-        """Check the token-rate rule before the service has to."""
-        if not self.prompt.strip():
-            raise ConfigurationError("the prompt is empty; say what to look for in the video")
+        """Check the prompt, and the token-rate rule before the service has to."""
+        check_prompt(self.prompt)
         if self.max_output_tokens is None:
             return
         if self.max_output_tokens < 1:
             raise LimitError("max_output_tokens", f"{self.max_output_tokens} must be at least 1")
-        allowed = int(TOKENS_PER_SECOND * self.mode.period_s)
+        allowed = allowed_output_tokens(self.mode.period_s)
         if self.max_output_tokens > allowed:
             raise LimitError(
                 "max_output_tokens",
@@ -210,6 +248,10 @@ class Service:
         answers_deadline_s: How long after the last published frame an answer may still come.
         max_restarts: How many new streams in a row, none of which gave an answer, are tried
             before the session fails.
+
+    Raises:
+        ConfigurationError: The key cannot be sent, the base URL cannot be one, or a bound is not
+            above 0.
     """
 
     key: Secret
@@ -220,11 +262,41 @@ class Service:
     max_restarts: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a base URL."""
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ConfigurationError(
-                f"base URL {self.base_url!r} must start with http:// or https://"
-            )
-        if "@" in self.base_url:
-            raise ConfigurationError("the base URL must not carry credentials; use the API key")
+        """Refuse what could never reach the service."""
+        _check_key(self.key)
+        _check_base_url(self.base_url)
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
+        for name in ("request_timeout_s", "connect_timeout_s", "answers_deadline_s"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ConfigurationError(f"{name} is {value:g}; it must be above 0 and finite")
+        if self.max_restarts < 0:
+            raise ConfigurationError(f"max_restarts is {self.max_restarts}; 0 is the least")
+
+
+def _check_key(key: Secret) -> None:
+    # Libraries put a header that they refuse into their error text, the key included.
+    value = key.reveal()
+    if not value or not all("!" <= character <= "~" for character in value):
+        raise ConfigurationError(
+            "the API key is empty or has spaces, line breaks or characters outside ASCII; "
+            "give the key alone, as the service shows it"
+        )
+
+
+def _check_base_url(base_url: str) -> None:
+    if "@" in base_url:
+        raise ConfigurationError("the base URL must not carry credentials; use the API key")
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.hostname is not None and parts.port != 0
+    except ValueError as error:
+        raise ConfigurationError(f"base URL {base_url!r} is no URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not base_url.startswith(parts.scheme):
+        raise ConfigurationError(f"base URL {base_url!r} must start with http:// or https://")
+    if not usable:
+        raise ConfigurationError(f"base URL {base_url!r} names no host")
+    if parts.query or parts.fragment or any(c.isspace() for c in base_url):
+        raise ConfigurationError(
+            f"base URL {base_url!r} must end with the API generation, such as /v0.2"
+        )

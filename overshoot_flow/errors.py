@@ -55,6 +55,7 @@ class ServiceError(OvershootFlowError):
         status: HTTP status, or None where the error came over the WebSocket.
         code: The contract's error code (`error` field), or None.
         request_id: The service's id of the failed request, or None.
+        retry_after_s: How long the service asks to wait before another attempt, or None.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ServiceError(OvershootFlowError):
         status: int | None = None,
         code: str | None = None,
         request_id: str | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         facts = [
             f"{name}={value}"
@@ -74,6 +76,7 @@ class ServiceError(OvershootFlowError):
         self.status = status
         self.code = code
         self.request_id = request_id
+        self.retry_after_s = retry_after_s
 
 
 class RejectedRequestError(ServiceError):

@@ -13,6 +13,7 @@ from overshoot_flow.errors import (
     InsufficientCreditsError,
     OvershootFlowError,
     RejectedRequestError,
+    ServiceError,
     StreamNotFoundError,
 )
 
@@ -51,12 +52,16 @@ class Lease:
     def failed(self, now_s: float, error: OvershootFlowError) -> bool:
         """A keepalive failed; return whether it makes sense to try again.
 
-        Short leases, which only tests have, are retried at a tenth of their length.
+        Short leases, which only tests have, are retried at a tenth of their length. A longer
+        wait that the service asks for is kept, unless the lease would run out meanwhile.
         """
         if isinstance(error, _TERMINAL):
             return False
         self._failures += 1
-        self.next_attempt_s = now_s + min(RETRY_PAUSE_S, self._ttl_s / 10)
+        pause_s = min(RETRY_PAUSE_S, self._ttl_s / 10)
+        if isinstance(error, ServiceError) and error.retry_after_s is not None:
+            pause_s = max(pause_s, error.retry_after_s)
+        self.next_attempt_s = now_s + pause_s
         return self._failures <= RETRIES and self.next_attempt_s < self.expires_s
 
     def over(self, now_s: float) -> bool:

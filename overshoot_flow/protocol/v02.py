@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
-from overshoot_flow.config import TOKENS_PER_SECOND, ClipMode, Inference, Secret
-from overshoot_flow.errors import ConfigurationError, TransportError
-from overshoot_flow.protocol.fields import Fields
+from overshoot_flow.config import ClipMode, Inference, Secret, check_prompt
+from overshoot_flow.errors import TransportError
+from overshoot_flow.protocol.fields import Fields, read_json
 
 DEFAULT_LEASE_S: Final = 45.0
+"""The contract's lease, should the answer about a stream that is already billed not name it."""
 
 
 class Repeat(StrEnum):
@@ -32,12 +34,16 @@ class Repeat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, relative to the base URL; `body` may hold a secret."""
+    """One HTTP request, relative to the base URL.
+
+    `secrets` are those in `body`, which an error answer may echo.
+    """
 
     method: str
     path: str
     repeat: Repeat
     body: Mapping[str, Any] | None = field(default=None, repr=False)
+    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,7 @@ def create_stream(inference: Inference, source: Source) -> Request:
                 "max_output_tokens": inference.max_output_tokens,
             },
         },
+        (source.token,) if isinstance(source, LiveKitSource) else (),
     )
 
 
@@ -103,32 +110,25 @@ def _source_body(source: Source) -> dict[str, Any]:
             return {"type": "livekit", "url": source.url, "token": source.token.reveal()}
 
 
-def default_max_output_tokens(period_s: float) -> int:
-    """Return the cap that the service uses when none is given."""
-    return int(TOKENS_PER_SECOND * period_s)
-
-
 def keepalive(stream_id: str) -> Request:
     """Renew the lease and be charged for the time since the last renewal."""
-    return Request("POST", f"/streams/{stream_id}/keepalive", Repeat.NEVER)
+    return Request("POST", f"{_stream_path(stream_id)}/keepalive", Repeat.NEVER)
 
 
 def close_stream(stream_id: str) -> Request:
     """End the stream and be charged for the rest."""
-    return Request("DELETE", f"/streams/{stream_id}", Repeat.ALWAYS)
+    return Request("DELETE", _stream_path(stream_id), Repeat.ALWAYS)
 
 
 def update_prompt(stream_id: str, prompt: str) -> Request:
     """Ask something else from the next result on.
 
     Raises:
-        ConfigurationError: The prompt is empty.
+        ConfigurationError: The prompt is empty or no valid Unicode.
     """
-    if not prompt.strip():
-        raise ConfigurationError("the prompt is empty; say what to look for in the video")
-    return Request(
-        "PATCH", f"/streams/{stream_id}/config/prompt", Repeat.ALWAYS, {"prompt": prompt}
-    )
+    check_prompt(prompt)
+    path = f"{_stream_path(stream_id)}/config/prompt"
+    return Request("PATCH", path, Repeat.ALWAYS, {"prompt": prompt})
 
 
 def list_models() -> Request:
@@ -138,7 +138,12 @@ def list_models() -> Request:
 
 def results_url(base_url: str, stream_id: str) -> str:
     """Return the WebSocket URL on which the results of a stream are pushed."""
-    return f"ws{base_url.removeprefix('http')}/ws/streams/{stream_id}"
+    return f"ws{base_url.removeprefix('http')}/ws{_stream_path(stream_id)}"
+
+
+def _stream_path(stream_id: str) -> str:
+    # The id comes from the network: it must not lead to another endpoint.
+    return f"/streams/{quote(stream_id, safe='')}"
 
 
 def authentication(key: Secret) -> str:
@@ -165,7 +170,10 @@ class TurnServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamCreated:
-    """A leased stream; which of `livekit` and `webrtc_sdp` is set depends on the source."""
+    """A leased stream.
+
+    `livekit` is set for `NativeSource`, `webrtc_sdp` for `WebRtcSource`.
+    """
 
     stream_id: str
     livekit: Room | None
@@ -174,12 +182,20 @@ class StreamCreated:
     turn_servers: tuple[TurnServer, ...] = ()
 
     @classmethod
-    def parse(cls, document: object) -> StreamCreated:
-        """Read the answer to `create_stream`."""
+    def parse(cls, document: object, source: Source) -> StreamCreated:
+        """Read the answer to `create_stream`, which must say where `source` publishes to.
+
+        Raises:
+            TransportError: The answer is outside the contract.
+        """
         fields = Fields.of(document, "POST /streams")
         room = fields.child("livekit")
         lease = fields.child("lease")
         webrtc = fields.child("webrtc")
+        if room is None and isinstance(source, NativeSource):
+            raise fields.outside("livekit", "missing: there is no room to publish into")
+        if webrtc is None and isinstance(source, WebRtcSource):
+            raise fields.outside("webrtc", "missing: the offer is not answered")
         return cls(
             stream_id=fields.text("stream_id"),
             livekit=None if room is None else Room(room.text("url"), Secret(room.text("token"))),
@@ -190,10 +206,9 @@ class StreamCreated:
 
 
 def _turn_server(fields: Fields) -> TurnServer:
-    urls = fields.raw("urls")
     credential = fields.optional_text("credential")
     return TurnServer(
-        urls=(urls,) if isinstance(urls, str) else tuple(map(str, urls or ())),
+        urls=fields.texts("urls"),
         username=fields.optional_text("username"),
         credential=None if credential is None else Secret(credential),
     )
@@ -211,7 +226,11 @@ class KeepaliveAnswer:
 
     @classmethod
     def parse(cls, document: object) -> KeepaliveAnswer:
-        """Read the answer to `keepalive`."""
+        """Read the answer to `keepalive`.
+
+        Raises:
+            TransportError: The answer is outside the contract.
+        """
         fields = Fields.of(document, "keepalive")
         token = fields.optional_text("livekit_token")
         return cls(
@@ -232,7 +251,11 @@ class PromptUpdated:
 
     @classmethod
     def parse(cls, document: object) -> PromptUpdated:
-        """Read the answer to `update_prompt`."""
+        """Read the answer to `update_prompt`.
+
+        Raises:
+            TransportError: The answer is outside the contract.
+        """
         fields = Fields.of(document, "PATCH config/prompt")
         return cls(stream_id=fields.text("stream_id"), prompt=fields.text("prompt"))
 
@@ -247,7 +270,11 @@ class ModelStatus:
 
 
 def parse_models(document: object) -> Sequence[ModelStatus]:
-    """Read the answer to `list_models`."""
+    """Read the answer to `list_models`.
+
+    Raises:
+        TransportError: The answer is outside the contract.
+    """
     if not isinstance(document, list):
         raise TransportError("GET /models: answer outside the contract: not a list")
     models = []
@@ -286,11 +313,7 @@ class ResultMessage:
         Raises:
             TransportError: It is no JSON object, or lacks `id`, `stream_id` or `ok`.
         """
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            raise TransportError("result: answer outside the contract: not JSON") from None
-        fields = Fields.of(document, "result")
+        fields = Fields.of(read_json(text, "result"), "result")
         return cls(
             id=fields.text("id"),
             stream_id=fields.text("stream_id"),
