@@ -155,13 +155,13 @@ def streams(server: RunningServer) -> list[dict[str, Any]]:
     return listed
 
 
-def wait_for_answers(server: RunningServer) -> None:
+def wait_for_answers(server: RunningServer, process: subprocess.Popen[str]) -> None:
     deadline_s = time.monotonic() + 60
-    while time.monotonic() < deadline_s:
+    while time.monotonic() < deadline_s and process.poll() is None:
         if any(len(stream["results"]) >= 2 for stream in streams(server)):
             return
         time.sleep(0.1)
-    pytest.fail("no answer within a minute")
+    pytest.fail("no answer within a minute, or the run ended before")
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def endless_run(server: RunningServer, tmp_path: Path) -> Iterator[subprocess.Po
     killer = threading.Timer(90, process.kill)
     killer.start()
     try:
-        wait_for_answers(server)
+        wait_for_answers(server, process)
         yield process
     finally:
         killer.cancel()
