@@ -8,7 +8,7 @@ import random
 from typing import Final
 
 from overshoot_flow.config import Inference, Service
-from overshoot_flow.errors import OvershootFlowError
+from overshoot_flow.errors import OvershootFlowError, ServiceError
 from overshoot_flow.protocol.media_map import PublishedMedia
 from overshoot_flow.protocol.retry import Backoff
 from overshoot_flow.protocol.session_machine import Remedy, SessionMachine, SessionState
@@ -148,6 +148,7 @@ class Session:
             await self._feed.discard_rest(unanswered, GapReason.STOPPED, str(error))
             return
         self._feed.again(unanswered, str(error))
-        pause_s = self._backoff.pause_s(self._machine.faults_in_a_row)
+        asked_s = error.retry_after_s if isinstance(error, ServiceError) else None
+        pause_s = self._backoff.pause_s(self._machine.faults_in_a_row, asked_s)
         _logger.warning("%s: %s; a new stream in %.1f s", self.stream_key, error, pause_s)
         await asyncio.sleep(pause_s)
