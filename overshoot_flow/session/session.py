@@ -95,13 +95,19 @@ class Session:
 
     async def run(self) -> None:
         """Work until the end of media is answered, or the session has failed and said so."""
-        http = OvershootHttp(self._service)
         try:
-            await self._run(http)
+            http = OvershootHttp(self._service)
+            try:
+                await self._run(http)
+            finally:
+                await http.aclose()
+        except OvershootFlowError as error:
+            await self._recover(error)
         finally:
+            # Whatever happened, the source must not wait for this session.
             self._machine.abort()
+            self._account.refuse(self._outcomes.step_id)
             self._account.session_ended(self._outcomes.step_id)
-            await http.aclose()
 
     async def _run(self, http: OvershootHttp) -> None:
         place = Workplace(

@@ -89,6 +89,19 @@ def test_a_wrong_key_fails_at_once_and_says_so(
     assert done.frames_settled == done.frames_emitted < 30
 
 
+def test_a_proxy_that_cannot_be_used_fails_the_session_and_says_so(
+    server: Server, video: Callable[[float], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:hidden-password@127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    done = run_flow([video(3.0)], INFERENCE, server.service(), fps=10)
+    (failure,) = RUNTIME.failures.values()
+    assert isinstance(failure, ConfigurationError)
+    assert "hidden-password" not in str(failure)
+    assert {gap.reason for gap in done.gaps} == {GapReason.STOPPED}
+    assert done.frames_settled == done.frames_emitted
+
+
 def test_a_file_without_video_is_a_gap_and_the_others_go_on(
     server: Server, video: Callable[[float], Path], tmp_path: Path
 ) -> None:
