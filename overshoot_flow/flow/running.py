@@ -19,6 +19,8 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from overshoot_flow.errors import OvershootFlowError
+from overshoot_flow.flow.run_shape import shape_of
+from overshoot_flow.flow.run_state import RunState
 from overshoot_flow.flow.stopping import STOP
 from overshoot_flow.session.runtime import RUNTIME
 
@@ -92,8 +94,6 @@ def run(
     """
     if state is None:
         return _run(flow, None, workers, epoch_interval)
-    from overshoot_flow.flow.run_state import RunState, shape_of
-
     with RunState(Path(state), shape_of(flow)) as durable:
         return _run(flow, durable.recovery_config, workers, epoch_interval)
 
