@@ -8,7 +8,7 @@ prints the medians. Where a digest exists it must be that of decoding everything
 How much can be saved depends on the file: the dearer its key frames and references are beside its
 other pictures, the less. `street_gop60` is such a file.
 
-The whole run takes about 25 minutes on two cores; `--seconds 5 --repeats 1` shows it in four.
+The whole run takes about 20 minutes on two cores; `--seconds 5 --repeats 1` shows it in four.
 The peers come with `pip install '.[bench]'`; one that cannot be imported is reported as null.
 """
 
