@@ -205,8 +205,8 @@ class StreamRun:
         try:
             async with asyncio.timeout(_STATISTICS_TIMEOUT_S):
                 statistics = await self._publisher.statistics()
-        except TimeoutError:
-            _logger.info("no sender statistics of stream %s in time", self.created.stream_id)
+        except (PublishError, TimeoutError) as error:
+            _logger.info("stream %s: %s", self.created.stream_id, str(error) or "no statistics")
             return
         self._delivery = Delivery(
             width=statistics.width or None,

@@ -160,11 +160,19 @@ class LiveKitPublisher:
                     self._send(self._shown)
 
     async def statistics(self) -> SenderStatistics:
-        """Read the sender's statistics; zeros until the sender has any."""
+        """Read the sender's statistics; zeros until the sender has any.
+
+        Raises:
+            PublishError: The room is going down.
+        """
         if self._track is None:
             msg = "connect first"
             raise RuntimeError(msg)
-        for entry in await self._track.get_stats():
+        try:
+            entries = await self._track.get_stats()
+        except Exception as error:  # noqa: BLE001 - the SDK raises nothing narrower
+            raise PublishError(f"no sender statistics: {error}") from None
+        for entry in entries:
             if entry.HasField("outbound_rtp"):
                 sender = entry.outbound_rtp.outbound
                 limit = sender.quality_limitation_reason
