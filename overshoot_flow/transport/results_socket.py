@@ -138,8 +138,8 @@ class ResultsSocket:
 
     async def aclose(self) -> None:
         """End `answers`, whatever it waits for, and close the connection, if there is one."""
-        self._closed = True
-        if self._waiting is not None:
+        already_closed, self._closed = self._closed, True
+        if self._waiting is not None and not already_closed:
             self._waiting.reschedule(asyncio.get_running_loop().time())
         await self._drop_connection()
 
