@@ -13,21 +13,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from overshoot_flow.errors import ConfigurationError
-from overshoot_flow.schema.records import Dataset, RecordBatchOf, utc_dates
+from overshoot_flow.flow.running import RUN
+from overshoot_flow.schema.records import RecordBatchOf
+from overshoot_flow_connectors.parquet_durable import (
+    STATE_FOLDER,
+    DurablePartition,
+    PlainState,
+)
 from overshoot_flow_connectors.parquet_files import (
+    SchemaGuard,
     StagedFile,
     StagingArea,
-    check_compatible,
-    partition_value,
-    schema_difference,
+    by_place,
 )
+from overshoot_flow_connectors.parquet_rolling import Rolling
 
 if TYPE_CHECKING:
     import os
@@ -40,16 +45,20 @@ _Place: TypeAlias = Path
 """A leaf directory, relative to the sink's directory."""
 
 
-class ParquetSink(FixedPartitionedSink[RecordBatchOf, None]):
+class ParquetSink(FixedPartitionedSink[RecordBatchOf, "PlainState | None"]):
     """Writes `(stream_key, RecordBatchOf)` items into Hive-partitioned Parquet datasets.
 
-    What readers see: whole files only, and in them only rows of finished epochs. After a run
-    that ended normally, or with an exception that Bytewax could handle, every row of its finished
-    epochs is visible. After a kill or a power cut the rows since the last publishing are lost:
-    at most `roll_interval` plus one epoch. The sink keeps no recovery state of its own.
+    What readers see: whole files only, which never change or vanish, and in them only rows of
+    finished epochs.
 
-    Rows are buffered per dataset, day and source, and published at the end of an epoch when the
-    buffer is old or large enough, and when the run ends.
+    With a recovery state (`overshoot_flow.flow.run(..., state=...)`) every row becomes visible
+    exactly once, however often the run is killed and started again: see `parquet_durable`. Rows
+    wait on the disk until a file is old or large enough, or until the run has come to its end.
+
+    Without one, after a run that ended normally, or with an exception that Bytewax could handle,
+    every row of its finished epochs is visible; after a kill or a power cut the rows since the
+    last publishing are lost: at most `roll_interval` plus one epoch. Rows are buffered per
+    dataset, day and source.
 
     Args:
         directory: Where the datasets are; created when missing.
@@ -88,7 +97,11 @@ class ParquetSink(FixedPartitionedSink[RecordBatchOf, None]):
         if roll_interval < timedelta(0):
             raise ConfigurationError("roll_interval is negative; use 0 to publish at every epoch")
         self._partitions = partitions
-        self._rolling = _Rolling(roll_rows, roll_interval.total_seconds(), buffer_bytes)
+        self._rolling = Rolling(
+            rows=roll_rows,
+            interval_s=roll_interval.total_seconds(),
+            buffer_bytes=buffer_bytes,
+        )
         self._clock = clock
 
     def list_parts(self) -> list[str]:
@@ -96,24 +109,28 @@ class ParquetSink(FixedPartitionedSink[RecordBatchOf, None]):
         return [f"part-{index:04d}" for index in range(self._partitions)]
 
     def build_part(
-        self, step_id: str, for_part: str, resume_state: None
-    ) -> StatefulSinkPartition[RecordBatchOf, None]:
-        """Open the partition's staging area, which clears what a dead run left in it.
+        self, step_id: str, for_part: str, resume_state: PlainState | None
+    ) -> StatefulSinkPartition[RecordBatchOf, Any]:
+        """Open the partition and bring its files to where the recovery state is.
 
         Raises:
-            ConfigurationError: Another run writes into the directory.
+            ConfigurationError: Another run writes into the directory, or has written it.
             SinkError: The directory cannot be written.
         """
-        del resume_state  # everything published is complete; there is no position to resume
-        staging = StagingArea(self._directory, f"{step_id}.{for_part}")
+        writer = f"{step_id}.{for_part}"
+        if RUN.durable:
+            durable = DurablePartition(
+                self._directory, writer, resume_state, self._rolling, time.time
+            )
+            RUN.at_success(durable.finish)
+            return durable
+        if (self._directory / STATE_FOLDER).exists():
+            raise ConfigurationError(
+                f"{self._directory} is the output of a run with a state folder: go on with that "
+                "one, or name another directory"
+            )
+        staging = StagingArea(self._directory, writer)
         return _ParquetPartition(self._directory, staging, self._rolling, self._clock)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rolling:
-    rows: int
-    interval_s: float
-    buffer_bytes: int
 
 
 @dataclass(slots=True)
@@ -167,20 +184,20 @@ class _Leaf:
 
 class _ParquetPartition(StatefulSinkPartition[RecordBatchOf, None]):
     def __init__(
-        self, directory: Path, staging: StagingArea, rolling: _Rolling, clock: Callable[[], float]
+        self, directory: Path, staging: StagingArea, rolling: Rolling, clock: Callable[[], float]
     ) -> None:
         self._directory = directory
         self._staging = staging
         self._rolling = rolling
         self._clock = clock
-        self._schemas: dict[Dataset, pa.Schema] = {}
+        self._guard = SchemaGuard(directory)
         self._leaves: dict[_Place, _Leaf] = {}
         self._nbytes = 0
 
     def write_batch(self, values: list[RecordBatchOf]) -> None:
         for records in values:
-            self._check_schema(records)
-            for place, batch in _by_place(records):
+            self._guard.check(records)
+            for place, batch in by_place(records):
                 leaf = self._leaves.setdefault(place, _Leaf(self._clock()))
                 leaf.epoch.append(batch)
                 self._nbytes += batch.nbytes
@@ -207,19 +224,6 @@ class _ParquetPartition(StatefulSinkPartition[RecordBatchOf, None]):
         finally:
             self._staging.close()
 
-    def _check_schema(self, records: RecordBatchOf) -> None:
-        dataset = self._directory / records.dataset
-        schema = self._schemas.get(records.dataset)
-        if schema is None:
-            check_compatible(dataset, records.batch.schema)
-            self._schemas[records.dataset] = records.batch.schema
-        elif not schema.equals(records.batch.schema):
-            raise ConfigurationError(
-                f"rows of two schemas for {dataset}: "
-                f"{schema_difference(schema, records.batch.schema)}; "
-                "give each its own sink and directory"
-            )
-
     def _relieve(self) -> None:
         place, leaf = max(self._leaves.items(), key=lambda item: item[1].nbytes)
         self._publish(place, leaf)
@@ -237,15 +241,3 @@ class _ParquetPartition(StatefulSinkPartition[RecordBatchOf, None]):
             spilled.append(self._staging.write(covered.parts))
         for staged in spilled:
             self._staging.publish(staged, place)
-
-
-def _by_place(records: RecordBatchOf) -> list[tuple[_Place, pa.RecordBatch]]:
-    dates = utc_dates(records)
-    source = f"source={partition_value(records.stream_key)}"
-    places = []
-    days = pc.unique(dates)
-    for date in days:
-        whole = len(days) == 1
-        rows = records.batch if whole else records.batch.filter(pc.equal(dates, date))
-        places.append((Path(records.dataset, f"date={date}", source), rows))
-    return places

@@ -21,9 +21,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from overshoot_flow.errors import ConfigurationError, SinkError
+from overshoot_flow.schema.records import Dataset, RecordBatchOf, utc_dates
 
 STAGING: Final = "_staging"
 ROW_GROUP_ROWS: Final = 65_536
@@ -74,7 +76,7 @@ class StagingArea:
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
         self._path = directory / STAGING / quote(name, safe="")
-        with _disk_errors(self._path):
+        with disk_errors(self._path):
             # Bytewax closes no partition when another one cannot be built.
             self._unlock = weakref.finalize(self, os.close, _locked(self._path))
             for leftover in self._path.iterdir():
@@ -87,25 +89,7 @@ class StagingArea:
             SinkError: The disk refused; no file is left behind.
         """
         path = self._path / f"{uuid.uuid4().hex}.parquet"
-        table = pa.Table.from_batches(batches)
-        with _disk_errors(path):
-            try:
-                with path.open("xb") as file:
-                    pq.write_table(
-                        table,
-                        file,
-                        row_group_size=ROW_GROUP_ROWS,
-                        compression="zstd",
-                        write_page_checksum=True,
-                        write_page_index=True,
-                        write_statistics=True,
-                    )
-                    file.flush()
-                    os.fsync(file.fileno())
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
-        return StagedFile(path, table.num_rows)
+        return StagedFile(path, write_file(path, batches))
 
     def publish(self, staged: StagedFile, place: Path) -> Path:
         """Move a staged file into `place`, relative to the directory, for readers to see.
@@ -114,22 +98,99 @@ class StagingArea:
             SinkError: The disk refused; the file is not visible.
         """
         target = self._directory / place / f"part-{staged.path.name}"
-        with _disk_errors(target):
-            _make_directories(target.parent)
+        with disk_errors(target):
+            make_directories(target.parent)
             staged.path.rename(target)
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
         return target
 
     def close(self) -> None:
         """Remove the staging area with everything in it that was not published."""
         try:
-            with _disk_errors(self._path):
+            with disk_errors(self._path):
                 shutil.rmtree(self._path)
                 # Other writers may still be at work beside this one.
                 with contextlib.suppress(OSError):
                     self._path.parent.rmdir()
         finally:
             self._unlock()
+
+
+def write_file(path: Path, batches: Sequence[pa.RecordBatch]) -> int:
+    """Write the batches, which are of one schema, into a new file and sync it; return the rows.
+
+    Raises:
+        SinkError: The disk refused; no file is left behind.
+    """
+    table = pa.Table.from_batches(batches)
+    bloom_filters = {
+        name: {"ndv": max(1, table.num_rows), "fpp": 0.01}
+        for name in ("result_id",)
+        if name in table.column_names
+    }
+    with disk_errors(path):
+        try:
+            with path.open("xb") as file:
+                pq.write_table(
+                    table,
+                    file,
+                    row_group_size=ROW_GROUP_ROWS,
+                    compression="zstd",
+                    write_page_checksum=True,
+                    write_page_index=True,
+                    write_statistics=True,
+                    bloom_filter_options=bloom_filters or None,
+                )
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    return table.num_rows
+
+
+class SchemaGuard:
+    """Refuses rows whose columns are not those of the dataset they are meant for.
+
+    Args:
+        directory: The directory of all datasets.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._schemas: dict[Dataset, pa.Schema] = {}
+
+    def check(self, records: RecordBatchOf) -> None:
+        """Compare with the files that are there, then with the rows before.
+
+        Raises:
+            ConfigurationError: A column differs; the text names it and says what to do.
+            SinkError: A file of the dataset cannot be read.
+        """
+        dataset = self._directory / records.dataset
+        schema = self._schemas.get(records.dataset)
+        if schema is None:
+            check_compatible(dataset, records.batch.schema)
+            self._schemas[records.dataset] = records.batch.schema
+        elif not schema.equals(records.batch.schema):
+            raise ConfigurationError(
+                f"rows of two schemas for {dataset}: "
+                f"{schema_difference(schema, records.batch.schema)}; "
+                "give each its own sink and directory"
+            )
+
+
+def by_place(records: RecordBatchOf) -> list[tuple[Path, pa.RecordBatch]]:
+    """Split records by leaf directory, relative to the directory of all datasets."""
+    dates = utc_dates(records)
+    source = f"source={partition_value(records.stream_key)}"
+    places = []
+    days = pc.unique(dates)
+    for date in days:
+        whole = len(days) == 1
+        rows = records.batch if whole else records.batch.filter(pc.equal(dates, date))
+        places.append((Path(records.dataset, f"date={date}", source), rows))
+    return places
 
 
 def check_compatible(dataset: Path, schema: pa.Schema) -> None:
@@ -139,11 +200,11 @@ def check_compatible(dataset: Path, schema: pa.Schema) -> None:
         ConfigurationError: A column differs; the text names it and says what to do.
         SinkError: A file of the dataset cannot be read.
     """
-    with _disk_errors(dataset):
+    with disk_errors(dataset):
         existing = next(dataset.rglob("*.parquet"), None)
     if existing is None:
         return
-    with _disk_errors(existing):
+    with disk_errors(existing):
         present = pq.read_schema(existing)
     difference = schema_difference(present, schema)
     if difference is not None:
@@ -170,7 +231,8 @@ def _shown(field: pa.Field[Any]) -> str:
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
+    """Translate what the disk or Arrow raises, naming `path`."""
     try:
         yield
     except OSError as error:
@@ -200,14 +262,16 @@ def _locked(path: Path) -> int:
         os.close(descriptor)
 
 
-def _make_directories(path: Path) -> None:
+def make_directories(path: Path) -> None:
+    """Make a directory and its parents, safe on the disk."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for each in missing:
-        _sync_directory(each.parent)
+        sync_directory(each.parent)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make renames and new names in a directory safe on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import bytewax.operators as op
@@ -35,12 +36,12 @@ class ArchiveReport:
 
 
 def archive_flow(
-    source: FileSource, inference: Inference, service: Service, out: Path, tally: Tally
+    source: FileSource, inference: Inference, service: Service, sink: ParquetSink, tally: Tally
 ) -> Dataflow:
     """Build the dataflow file → infer → Arrow → Parquet; `tally` counts the outcomes.
 
     Raises:
-        ConfigurationError: The output schema or the folder cannot be used.
+        ConfigurationError: The output schema cannot be used.
     """
     flow = Dataflow("overshoot_archive")
     frames = op.input("files", flow, source)
@@ -50,19 +51,26 @@ def archive_flow(
         tally.add(outcome)
 
     counted = op.inspect("count", outcomes, count)
-    op.output("parquet", to_arrow("arrow", counted, inference), ParquetSink(out))
+    op.output("parquet", to_arrow("arrow", counted, inference), sink)
     return flow
 
 
-def run_archive(flow: Dataflow, source: FileSource, *, workers: int = 1) -> ArchiveReport:
-    """Run an `archive_flow` to its end.
+def run_archive(
+    flow: Dataflow,
+    source: FileSource,
+    *,
+    state: Path | None = None,
+    workers: int = 1,
+    epoch_interval: timedelta = timedelta(seconds=2),
+) -> ArchiveReport:
+    """Run an `archive_flow` to its end; the arguments are those of `overshoot_flow.flow.run`.
 
     Raises:
         OvershootFlowError: A step failed; the text says why.
         KeyboardInterrupt: A second signal stopped the run at once.
     """
     RUNTIME.failures.clear()
-    stopped = run(flow, workers=workers)
+    stopped = run(flow, state=state, workers=workers, epoch_interval=epoch_interval)
     return ArchiveReport(
         frames_read=sum(LEDGER.frames_emitted(key) for key, _ in source.sources),
         stopped=stopped,

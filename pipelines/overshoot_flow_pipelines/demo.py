@@ -23,6 +23,7 @@ from overshoot_flow.local.server import ServerConfig
 from overshoot_flow.local.testvideo import VideoSpec, generate
 from overshoot_flow.media.sampling import FramesPerSecond
 from overshoot_flow_connectors.file import FileSource
+from overshoot_flow_connectors.parquet import ParquetSink
 from overshoot_flow_pipelines.archive import archive_flow, run_archive
 from overshoot_flow_pipelines.progress import ArchiveProgress
 from overshoot_flow_pipelines.summary import (
@@ -79,7 +80,7 @@ def _run(console: Console) -> int:
         service = Service(key=Secret(KEY), base_url=server.base_url)
         source = FileSource([video], sample=FramesPerSecond(10))
         tally = Tally()
-        flow = archive_flow(source, inference, service, answers, tally)
+        flow = archive_flow(source, inference, service, ParquetSink(answers), tally)
         names = {key: path.name for key, path in source.sources}
         durations: dict[str, int | None] = dict.fromkeys(names, round(VIDEO.duration_s * 1_000_000))
         with ArchiveProgress(tally, durations, names, console):

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from overshoot_flow.errors import ConfigurationError, MediaError
 from overshoot_flow.media.reader import probe
 from overshoot_flow.media.sampling import FramesPerSecond
 from overshoot_flow_connectors.file import FileSource
+from overshoot_flow_connectors.parquet import ParquetSink
 from overshoot_flow_pipelines.archive import archive_flow, run_archive
 from overshoot_flow_pipelines.commands.common import (
     Subcommands,
@@ -83,6 +85,31 @@ def add_parser(subcommands: Subcommands) -> None:
         metavar="N",
         help="files that are watched at once; a key has five streams (default: %(default)s)",
     )
+    durability = parser.add_argument_group("going on after an interruption")
+    durability.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="folder of the recovery state (default: _run in the output folder); the same command "
+        "goes on where it ended or died",
+    )
+    durability.add_argument(
+        "--epoch",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="how often positions and records become durable together (default: %(default)s)",
+    )
+    durability.add_argument(
+        "--roll",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="how long rows may wait until their file is visible (default: %(default)s)",
+    )
+    durability.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="worker threads (default: %(default)s)"
+    )
     add_service_arguments(parser)
     parser.add_argument(
         "--deadline",
@@ -122,11 +149,18 @@ def run(options: argparse.Namespace) -> int:
         concurrent=options.concurrent,
     )
     tally = Tally()
-    flow = archive_flow(source, inference, service, options.out, tally)
+    sink = ParquetSink(options.out, roll_interval=timedelta(seconds=options.roll))
+    flow = archive_flow(source, inference, service, sink, tally)
     names = {key: path.name for key, path in source.sources}
     durations = {key: _duration_us(path) for key, path in source.sources}
     with ArchiveProgress(tally, durations, names, Console(stderr=True)):
-        report = run_archive(flow, source)
+        report = run_archive(
+            flow,
+            source,
+            state=options.state or options.out / "_run",
+            workers=options.workers,
+            epoch_interval=timedelta(seconds=options.epoch),
+        )
     sys.stdout.write("\n".join(summary_lines(report, tally.total, options.out)) + "\n")
     return exit_code(report, tally.total)
 

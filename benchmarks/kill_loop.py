@@ -1,0 +1,211 @@
+"""Kills the archive pipeline with SIGKILL at random moments and checks the Parquet files.
+
+Real processes, the real command line, the real LiveKit SDK, a real local server. Every frame of
+every file must be settled by exactly one row at the end, however often the run was killed; and a
+reader that looks all the time must never see an error, a repeated id or a row that vanishes.
+
+    python benchmarks/kill_loop.py --kills 200 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+from kill_loop_reader import WatchingReader
+
+from overshoot_flow.local.running import running_server
+from overshoot_flow.local.server_config import ServerConfig
+from overshoot_flow.local.testvideo import VideoSpec, generate
+
+KEY = "ovs-kill-loop"
+FPS = 10
+FILES = 2
+DURATION_S = 6.0
+LIFE_S = (0.3, 6.0)
+"""How long a life lasts before it is killed; start-up alone takes a second or two."""
+FRUITFUL_SHARE = 0.75
+"""Share of the lives that are killed only after they have been answered."""
+
+
+@dataclass
+class Findings:
+    """What all rounds together have shown."""
+
+    kills: int = 0
+    rounds: int = 0
+    rows_ideal: int = 0
+    lost: int = 0
+    doubled: int = 0
+    reader_anomalies: int = 0
+    seconds_to_recover: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One run from its beginning to its good end, through as many kills as there are."""
+
+    folder: Path
+    files: list[Path]
+    base_url: str
+    workers: int
+
+    @property
+    def out(self) -> Path:
+        """The output folder."""
+        return self.folder / "out"
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the pipeline; the same command goes on where the last one died."""
+        command = [sys.executable, "-m", "overshoot_flow_pipelines.cli", "archive"]
+        command += [*map(str, self.files), "--prompt", "Which stamps?", "--out", str(self.out)]
+        command += ["--mode", "frame", "--interval", "0.25", "--fps", str(FPS)]
+        command += ["--base-url", self.base_url, "--epoch", "0.25", "--roll", "0.5"]
+        command += ["--workers", str(self.workers)]
+        log = (self.folder / "log").open("ab")
+        try:
+            return subprocess.Popen(
+                command, env={**os.environ, "OVERSHOOT_API_KEY": KEY}, stdout=log, stderr=log
+            )
+        finally:
+            log.close()
+
+
+def answered_streams(base_url: str) -> set[str]:
+    """Ids of the streams that have been answered."""
+    root = base_url.removesuffix("/v0.2")
+    with urllib.request.urlopen(f"{root}/_local/streams", timeout=10) as answer:  # noqa: S310
+        streams: list[dict[str, Any]] = json.load(answer)
+    return {stream["stream_id"] for stream in streams if stream["results"]}
+
+
+def one_life(run: Round, chance: random.Random, findings: Findings, *, kill: bool) -> bool:
+    """Run one life; return whether it came to its good end before it was killed."""
+    started_s = time.monotonic()
+    before = answered_streams(run.base_url)
+    process = run.start()
+    fruitful = chance.random() < FRUITFUL_SHARE
+    life_s = chance.uniform(*LIFE_S)
+    recovered_s: float | None = None
+    while process.poll() is None:
+        now_s = time.monotonic()
+        if recovered_s is None and answered_streams(run.base_url) - before:
+            recovered_s = now_s
+            findings.seconds_to_recover.append(now_s - started_s)
+        if kill and now_s - started_s >= life_s and (recovered_s is not None or not fruitful):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            findings.kills += 1
+            return False
+        time.sleep(0.05)
+    if process.returncode != 0:
+        sys.exit(
+            f"the pipeline ended with {process.returncode}:\n{(run.folder / 'log').read_text()}"
+        )
+    return True
+
+
+def settled_stretches(out: Path) -> dict[str, list[tuple[int, int]]]:
+    """Read from the files which stretches of media the rows settle, by stream key."""
+    stretches: dict[str, list[tuple[int, int]]] = {}
+    for dataset, start, end in (
+        ("results", "settled_start_us", "settled_end_us"),
+        ("dead_letters", "settled_start_us", "settled_end_us"),
+        ("gaps", "media_start_us", "media_end_us"),
+    ):
+        if not (out / dataset).exists():
+            continue
+        table = ds.dataset(out / dataset, partitioning="hive").to_table()
+        for row in table.select(["stream_key", start, end]).to_pylist():
+            if row[start] is not None:
+                stretches.setdefault(row["stream_key"], []).append((row[start], row[end]))
+    return stretches
+
+
+def check(run: Round, findings: Findings) -> None:
+    """Compare the rows with the ideal run: every frame settled once."""
+    frames = [number * 1_000_000 // FPS for number in range(round(DURATION_S * FPS))]
+    stretches = settled_stretches(run.out)
+    findings.rows_ideal += len(frames) * len(run.files)
+    findings.lost += len(frames) * (len(run.files) - len(stretches))
+    for of_stream in stretches.values():
+        settled = Counter(pts for pts in frames for start, end in of_stream if start <= pts < end)
+        findings.lost += sum(settled[pts] == 0 for pts in frames)
+        findings.doubled += sum(settled[pts] > 1 for pts in frames)
+    findings.rounds += 1
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Run a server whose leases are short: killed runs leave their streams to them."""
+    config = ServerConfig(
+        keys={KEY: 1e9}, allow_faults=True, lease_ttl_s=5.0, max_streams_per_key=1000
+    )
+    with running_server(config) as running:
+        yield running.base_url
+
+
+def kill_loop(kills: int, seed: int, workers: int, folder: Path) -> Findings:
+    """Run rounds until `kills` kills have happened and the last round has ended well."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    findings = Findings()
+    files = [folder / f"video-{number}.mp4" for number in range(FILES)]
+    for file in files:
+        generate(file, VideoSpec(width=320, height=180, fps=FPS, duration_s=DURATION_S, text=False))
+    with server() as base_url:
+        while findings.kills < kills:
+            run = Round(folder / f"round-{findings.rounds}", files, base_url, workers)
+            run.folder.mkdir()
+            with WatchingReader(run.out) as reader:
+                while not one_life(run, chance, findings, kill=findings.kills < kills):
+                    pass
+            findings.reader_anomalies += reader.anomalies
+            check(run, findings)
+    return findings
+
+
+def main() -> int:
+    """Print the findings; return 1 when a row is lost or doubled."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="kill-loop-") as folder:
+        findings = kill_loop(options.kills, options.seed, options.workers, Path(folder))
+    print(
+        "RESULT "
+        + json.dumps(
+            {
+                "kills": findings.kills,
+                "rounds": findings.rounds,
+                "workers": options.workers,
+                "rows_ideal": findings.rows_ideal,
+                "lost": findings.lost,
+                "doubled": findings.doubled,
+                "reader_anomalies": findings.reader_anomalies,
+                "seconds_to_recover_p50": round(statistics.median(findings.seconds_to_recover), 2),
+            }
+        )
+    )
+    return 1 if findings.lost or findings.doubled or findings.reader_anomalies else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
