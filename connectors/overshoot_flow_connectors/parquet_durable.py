@@ -207,13 +207,17 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
             parts.setdefault(place, []).append(batch)
         name = f"part-{state.run_id[:12]}-{self._writer}-{state.sequence:08}.parquet"
         unfinished = self._own / f"staging-{state.sequence}"
+        staged = self._staged_path(state.sequence)
         with disk_errors(unfinished):
-            shutil.rmtree(unfinished, ignore_errors=True)
+            # What a crash has left of an earlier attempt has the same rows, if it is whole.
+            for left_over in (unfinished, staged):
+                if left_over.exists():
+                    shutil.rmtree(left_over)
             unfinished.mkdir()
             for place, batches in parts.items():
                 make_directories(unfinished / place)
                 write_file(unfinished / place / name, batches)
-            unfinished.rename(self._staged_path(state.sequence))
+            unfinished.rename(staged)
             sync_directory(self._own)
 
     def _publish(self, sequence: int) -> None:
