@@ -115,20 +115,9 @@ def test_an_archive_run_fills_datasets_that_three_readers_read(
     video, schema, out = tmp_path / "v.mp4", tmp_path / "schema.json", tmp_path / "out"
     generate(video, VideoSpec(width=640, height=360, fps=30, duration_s=4))
     schema.write_text(json.dumps(SCHEMA))
-    done = command(
-        "-vv",
-        "archive",
-        str(video),
-        "--prompt",
-        "Which stamps?",
-        "--schema",
-        str(schema),
-        "--out",
-        str(out),
-        "--base-url",
-        server.base_url,
-        OVERSHOOT_API_KEY=KEY,
-    )
+    arguments = ["-vv", "archive", str(video), "--prompt", "Which stamps?", "--schema", str(schema)]
+    arguments += ["--out", str(out), "--base-url", server.base_url]
+    done = command(*arguments, OVERSHOOT_API_KEY=KEY)
     assert done.returncode == 0, done.stderr
     assert "MISMATCH" not in done.stdout
     assert "frames read            48" in done.stdout
@@ -145,6 +134,14 @@ def test_an_archive_run_fills_datasets_that_three_readers_read(
         assert json.loads(row["raw_text"]) == row["output"]
     usage = ds.dataset(out / "usage", partitioning="hive").to_table()
     assert sum(usage["seconds_charged"].to_pylist()) > 4
+
+    # The same command again finds nothing left to ask.
+    asked = len(streams(server))
+    again = command(*arguments, OVERSHOOT_API_KEY=KEY)
+    assert again.returncode == 0, again.stderr
+    assert "frames read             0" in again.stdout
+    assert len(streams(server)) == asked
+    assert ds.dataset(out / "results", partitioning="hive").count_rows() == len(rows)
     written = [file.read_bytes() for file in out.rglob("*") if file.is_file()]
     assert not any(KEY.encode() in data or JWT_START.encode() in data for data in written)
 

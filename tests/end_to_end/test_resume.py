@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -35,7 +36,13 @@ def answers(server: Server, before: set[str]) -> int:
     return sum(len(s["results"]) for s in server.streams() if s["stream_id"] not in before)
 
 
-def one_life(server: Server, command: list[str], *, kill_after_answers: int | None) -> int | None:
+def one_life(
+    server: Server,
+    command: list[str],
+    *,
+    kill_after_answers: int | None = None,
+    stop_after_answers: int | None = None,
+) -> int | None:
     """Run one process; return its exit code, or None when it was killed."""
     before = stream_ids(server)
     process = subprocess.Popen(
@@ -45,6 +52,9 @@ def one_life(server: Server, command: list[str], *, kill_after_answers: int | No
         while process.poll() is None:
             if kill_after_answers is not None and answers(server, before) >= kill_after_answers:
                 return None
+            if stop_after_answers is not None and answers(server, before) >= stop_after_answers:
+                process.send_signal(signal.SIGTERM)
+                return process.wait()
             time.sleep(0.02)
         return process.returncode
     finally:
@@ -85,11 +95,11 @@ def test_kills_lose_and_double_nothing(
         for _ in range(4):
             ended = one_life(server, command, kill_after_answers=chance.randrange(1, 12))
             assert ended in (None, 0)
-        assert one_life(server, command, kill_after_answers=None) == 0
+        assert one_life(server, command) == 0
         streams = stream_ids(server)
         # One more run of what is finished asks nothing and says nothing.
         length = log.stat().st_size
-        assert one_life(server, command, kill_after_answers=None) == 0
+        assert one_life(server, command) == 0
         assert stream_ids(server) == streams
         assert log.stat().st_size == length
 
@@ -97,3 +107,28 @@ def test_kills_lose_and_double_nothing(
     assert len(counts) == 2
     for stream_key, of_stream in counts.items():
         assert dict(of_stream) == dict.fromkeys(FRAMES, 1), stream_key
+
+
+def test_an_orderly_stop_is_gone_on_from_without_asking_twice(
+    video: Callable[[float], Path], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with running_server(ServerConfig(keys={KEY: 1e6}, allow_faults=True)) as running:
+        server = Server(running.base_url)
+        command = [sys.executable, str(CHILD), running.base_url, str(tmp_path / "state")]
+        command += [str(log), "1", str(video(DURATION_S))]
+        assert one_life(server, command, stop_after_answers=5) == 0
+        assert server.alive() == []
+        stopped_at = len(read_log(log))
+        assert one_life(server, command) == 0
+        assert server.alive() == []
+        assert len(server.streams()) == 2
+        said = read_log(log)
+        results = [row for row in said if row["kind"] == "Result"]
+        assert stopped_at < len(said)
+        # None is there twice; an answer that came while a stream was being left may be missing.
+        given = sum(len(stream["results"]) for stream in server.streams())
+        assert 0 <= given - len(results) <= 2 * len(server.streams())
+        assert len({row["result_id"] for row in results}) == len(results)
+    (counts,) = settled(said).values()
+    assert dict(counts) == dict.fromkeys(FRAMES, 1)

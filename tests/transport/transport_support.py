@@ -74,23 +74,34 @@ async def serving(handler: Handler, port: Port | None = None) -> AsyncIterator[s
         await runner.cleanup()
 
 
+@dataclass
+class Bytes:
+    """A server of bytes: where it is, and what it was sent on each connection."""
+
+    port: int
+    requests: list[bytes] = field(default_factory=list)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v0.2"
+
+
 @contextlib.asynccontextmanager
-async def serving_bytes(answer: bytes = b"", *, hold: bool = True) -> AsyncIterator[list[bytes]]:
-    """Answer whatever is sent on TCP with `answer`; yield the requests, their port as the first."""
-    heard: list[bytes] = []
+async def serving_bytes(answer: bytes = b"", *, hold: bool = True) -> AsyncIterator[Bytes]:
+    """Answer whatever is sent on TCP with `answer`, then hold the connection or close it."""
+    requests: list[bytes] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
-            heard.append(await reader.read(65536))
+            requests.append(await reader.read(65536))
             writer.write(answer)
             await writer.drain()
             if hold:
                 await reader.read()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    heard.append(str(server.sockets[0].getsockname()[1]).encode())
     async with server:
-        yield heard
+        yield Bytes(server.sockets[0].getsockname()[1], requests)
 
 
 async def until(holds: Callable[[], bool]) -> None:
