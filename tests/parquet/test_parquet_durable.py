@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,3 +221,28 @@ def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
     sink.close()
     with pytest.raises(ConfigurationError, match="version 9, this library reads 1"):
         opened(tmp_path, {**state, "version": 9})
+
+
+def test_a_full_disk_stops_with_the_path_and_is_resumed_when_there_is_space(
+    tmp_path: Path,
+) -> None:
+    child = Path(__file__).with_name("full_disk_child.py")
+    done = subprocess.run(
+        [sys.executable, str(child), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    stopped = json.loads(done.stdout)
+    assert str(tmp_path) in stopped["error"]
+    assert "too large" in stopped["error"]
+    written = stopped["rows"]
+    assert written > 3
+    assert visible(tmp_path) == []
+    sink = DurablePartition(tmp_path, "w", stopped["state"], ROLLING, lambda: 0.0)
+    sink.write_batch(rows(written, 2))
+    sink.snapshot()
+    sink.close()
+    sink.finish()
+    assert visible(tmp_path) == ids(written + 2)
