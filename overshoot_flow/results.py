@@ -22,6 +22,8 @@ class FailureReason(StrEnum):
 
     MODEL_ERROR = "model_error"
     """The service said `ok: false`."""
+    CONTRACT = "contract"
+    """The service's message is not what its contract promises."""
     NOT_JSON = "not_json"
     """A schema was given and the answer is not a JSON document."""
     SCHEMA = "schema"

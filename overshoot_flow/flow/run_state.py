@@ -1,71 +1,93 @@
-"""The state folder of a run: who works on it, what it belongs to, and the engine's store."""
+"""The state folder of a run: who works on it, what it belongs to, and the engine's store.
+
+    <state>/lock            who works on it now
+            manifest.json   the run, and the flow at its last start
+            bytewax/        the engine's recovery store
+
+Every guard stands before the engine is started, because the engine begins anew in silence, panics
+without naming the cause, or doubles records where the state does not fit (see `RunShape`,
+`RunStore` and `RunLock` for what was seen).
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-from datetime import timedelta
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 from uuid import uuid4
 
-from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.recovery import RecoveryConfig
 
-from overshoot_flow import __version__
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.flow.run_lock import RunLock
+from overshoot_flow.flow.run_manifest import Manifest
 from overshoot_flow.flow.run_shape import RunShape
+from overshoot_flow.flow.run_store import RunStore
 
-FORMAT: Final = 1
-"""Version of the state folder's contents; raised when an older library could misread them."""
+_LOCK: Final = "lock"
+_MANIFEST: Final = "manifest.json"
+_STORE: Final = "bytewax"
+# A mounted volume may be the state folder itself, and some file systems put this into its root.
+_NOT_STRANGE: Final = {_LOCK, _MANIFEST, f"{_MANIFEST}.new", _STORE, "lost+found"}
 
-_KEPT_FOR: Final = timedelta(days=1)
-"""How long the store keeps states that newer ones have replaced; the engine's garbage collector
-must never be faster than a restart."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFacts:
+    """What an output tells of the run that wrote it last.
+
+    Attributes:
+        output_id: Random name of the place, made when it was new.
+        run_id: `RunState.run_id` of the run that wrote it.
+        part_id: `RunState.part_id` of the part that wrote it last.
+    """
+
+    output_id: str
+    run_id: str
+    part_id: str
 
 
 class RunState:
-    """Locks and checks a state folder; a context manager.
+    """Locks and checks a state folder; a context manager, to be entered once.
 
     Args:
         directory: The folder; created when missing.
         shape: What the flow looks like now.
 
+    Attributes:
+        run_id: Random name of the run, the same in all of its parts; empty before entering.
+        part_id: Random name of this part of the run; empty before entering.
+
     Raises:
-        ConfigurationError: On entering: the folder is in use, is something else, or belongs to a
-            run that this flow cannot go on with; the text says what to do.
+        ConfigurationError: On entering: the folder is in use, is something else, cannot be used,
+            or belongs to a run that this flow cannot go on with; the text says what to do.
     """
 
     def __init__(self, directory: Path, shape: RunShape) -> None:
-        self._directory = directory
+        self._directory = directory.absolute()
         self._shape = shape
+        self._store = RunStore(self._directory / _STORE)
         self._exit = contextlib.ExitStack()
+        # Sinks ask from the threads of the engine's workers.
+        self._outputs_lock = threading.Lock()
+        self._manifest: Manifest | None = None
         self.run_id = ""
+        self.part_id = ""
 
     @property
     def recovery_config(self) -> RecoveryConfig:
         """Where the engine keeps its state."""
-        return RecoveryConfig(str(self._store), _KEPT_FOR)  # type: ignore[no-untyped-call]
-
-    @property
-    def _store(self) -> Path:
-        return self._directory / "bytewax"
-
-    @property
-    def _manifest(self) -> Path:
-        return self._directory / "manifest.json"
+        return self._store.recovery_config
 
     def __enter__(self) -> Self:
         """Lock the folder, check it against the flow, make what is missing."""
-        self._make_directory()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(RunLock(self._directory / "lock"))
-            if self._manifest.exists():
-                self._check(self._read_manifest())
-            else:
-                self._begin()
+        with _disk_errors(self._directory), contextlib.ExitStack() as stack:
+            self._make_directory()
+            stack.enter_context(RunLock(self._directory / _LOCK))
+            self._begin_part(self._resumed() if self._file.exists() else self._new())
             self._exit = stack.pop_all()
         return self
 
@@ -78,69 +100,101 @@ class RunState:
         """Free the folder."""
         self._exit.close()
 
+    def check_output(self, step_id: str, facts: OutputFacts) -> None:
+        """Compare a sink's output with this run, before anything is written to it.
+
+        A sink keeps the facts beside its output, calls this with those it finds, and then
+        replaces them by those of this part. It finds what the store alone cannot tell: the whole
+        state folder may be a copy from before the output's last rows were written.
+
+        Raises:
+            ConfigurationError: The output is another run's or another place than before, or newer
+                than this state; the text says what to do.
+        """
+        manifest = self._entered()
+        if facts.run_id != self.run_id:
+            raise ConfigurationError(
+                f"step {step_id}: the output was written by run {facts.run_id}, the state in "
+                f"{self._directory} belongs to run {self.run_id}: name the state folder and the "
+                "output of one run, or begin anew with an empty state folder and an empty output"
+            )
+        if facts.part_id not in manifest.part_ids:
+            raise ConfigurationError(
+                f"step {step_id}: the state in {self._directory} is older than the output, going "
+                "on would repeat rows: bring the newest state back, or begin anew with an empty "
+                "state folder and an empty output"
+            )
+        with self._outputs_lock:
+            manifest = self._entered()
+            known = manifest.outputs.get(step_id, facts.output_id)
+            if known != facts.output_id:
+                raise ConfigurationError(
+                    f"step {step_id}: the run wrote to the output {known} so far, this one is "
+                    f"{facts.output_id}: name the old one, or begin anew with an empty state "
+                    "folder and an empty output"
+                )
+            if step_id not in manifest.outputs:
+                outputs = {**manifest.outputs, step_id: facts.output_id}
+                self._write(replace(manifest, outputs=outputs))
+
+    @property
+    def _file(self) -> Path:
+        return self._directory / _MANIFEST
+
+    def _entered(self) -> Manifest:
+        if self._manifest is None:
+            msg = "a run's state is used inside of its `with` block only"
+            raise RuntimeError(msg)
+        return self._manifest
+
     def _make_directory(self) -> None:
         if self._directory.exists() and not self._directory.is_dir():
             raise ConfigurationError(f"{self._directory} is a file; name a folder for the state")
-        known = {"lock", "manifest.json", "manifest.json.new", "bytewax"}
-        if self._directory.exists():
-            strange = sorted(entry.name for entry in self._directory.iterdir())
-            if not self._manifest.exists() and not known.issuperset(strange):
-                raise ConfigurationError(
-                    f"{self._directory} holds other things ({strange[0]}, …) and no state; name an "
-                    "empty or a new folder"
-                )
         self._directory.mkdir(parents=True, exist_ok=True)
-
-    def _begin(self) -> None:
-        """The manifest is written last: a folder without one holds nothing worth keeping."""
-        self._store.mkdir(exist_ok=True)
-        for left_over in self._store.iterdir():
-            left_over.unlink()
-        init_db_dir(self._store, 1)  # type: ignore[no-untyped-call]
-        self.run_id = uuid4().hex
-        self._write_manifest()
-
-    def _check(self, manifest: dict[str, Any]) -> None:
-        if manifest.get("format") != FORMAT:
+        strange = sorted({entry.name for entry in self._directory.iterdir()} - _NOT_STRANGE)
+        if strange and not self._file.exists():
             raise ConfigurationError(
-                f"{self._directory} was written by overshoot-flow {manifest.get('library')} in the "
-                f"format {manifest.get('format')}, this version reads {FORMAT}: end the run with "
-                "the version that began it, or begin anew with an empty state folder and output"
+                f"{self._directory} holds other things ({strange[0]}, …) and no state; name an "
+                "empty or a new folder"
             )
-        if not any(self._store.glob("*.sqlite3")):
+
+    def _new(self) -> Manifest:
+        """The manifest is written after the store: without one there is nothing worth keeping."""
+        if self._store.was_used():
             raise ConfigurationError(
-                f"the recovery store {self._store} is lost, but {self._manifest.name} says that a "
-                "run has begun: bring it back from a copy, or begin anew with an empty state "
-                "folder and an empty output"
+                f"{self._directory} has the recovery store of a run but no {_MANIFEST}: bring the "
+                "whole folder back from a copy, or begin anew with an empty state folder and an "
+                "empty output"
             )
-        change = self._shape.change_since(RunShape.from_document(manifest["shape"]))
+        manifest = Manifest(run_id=uuid4().hex, part_ids=(), shape=self._shape)
+        self._store.create(manifest.run_id)
+        return manifest
+
+    def _resumed(self) -> Manifest:
+        manifest = Manifest.read(self._file)
+        progress = self._store.progress(manifest.run_id, at_least=manifest.progress)
+        change = self._shape.change_since(manifest.shape)
         if change is not None:
-            raise ConfigurationError(f"{self._directory} belongs to another run: {change}")
-        self.run_id = manifest["run_id"]
-        self._write_manifest()
+            raise ConfigurationError(f"{self._directory} belongs to another run: {change}.")
+        return replace(manifest, shape=self._shape, progress=progress)
 
-    def _read_manifest(self) -> dict[str, Any]:
-        try:
-            document = json.loads(self._manifest.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"cannot read {self._manifest} ({type(error).__name__}): bring it back from a "
-                "copy, or begin anew with an empty state folder and an empty output"
-            ) from None
-        if not isinstance(document, dict):
-            raise ConfigurationError(f"{self._manifest} is not a manifest of this library")
-        return document
+    def _begin_part(self, manifest: Manifest) -> None:
+        self.run_id, self.part_id = manifest.run_id, uuid4().hex
+        self._write(replace(manifest, part_ids=(*manifest.part_ids, self.part_id)))
 
-    def _write_manifest(self) -> None:
-        document = {
-            "format": FORMAT,
-            "library": __version__,
-            "run_id": self.run_id,
-            "shape": self._shape.to_document(),
-        }
-        new = self._directory / "manifest.json.new"
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._manifest)
+    def _write(self, manifest: Manifest) -> None:
+        with _disk_errors(self._directory):
+            manifest.write(self._file)
+        self._manifest = manifest
+
+
+@contextlib.contextmanager
+def _disk_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot use the state folder {directory}: {error.strerror or error} "
+            f"({error.filename or directory}). Free space or fix the permissions there, or name "
+            "another state folder for a new run"
+        ) from None

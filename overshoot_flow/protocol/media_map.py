@@ -93,10 +93,6 @@ class PublishedMedia(Generic[P]):
         """When the newest frame was published."""
         return self._log[-1].at_s if self._log else None
 
-    def oldest_unsettled_at_s(self) -> float | None:
-        """When the oldest frame that waits for its outcome was published."""
-        return self._unsettled[0].at_s if self._unsettled else None
-
     def published(self, picture: P, at_s: float) -> None:
         """Note that `picture` was handed to the sender at `at_s`; times never go back."""
         entry = _Published(picture, at_s)

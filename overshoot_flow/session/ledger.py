@@ -49,7 +49,6 @@ class Account:
     _sessions: dict[str, _SessionEntry] = field(default_factory=dict)
     _pieces: deque[Piece] = field(default_factory=deque)
     _emitted: int = 0
-    _abandoned: bool = False
 
     def room(self) -> int:
         """How many frames the source may emit now."""
@@ -100,15 +99,6 @@ class Account:
         """Whether every session has ended and every piece is taken."""
         with self._lock:
             return not self._pieces and all(entry.ended for entry in self._sessions.values())
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether the source went away: nobody takes pieces any more."""
-        return self._abandoned
-
-    def abandon(self) -> None:
-        """The source is closed."""
-        self._abandoned = True
 
     def attach(self, step_id: str) -> None:
         """A session of `step_id` takes part; it will release every frame emitted so far."""

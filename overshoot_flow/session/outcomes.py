@@ -248,6 +248,21 @@ class OutcomeFactory:
         )
         return self._piece(interval.start_us, interval.end_us, failure)
 
+    def outside_contract(self, raw_text: str, detail: str, stream_id: str) -> Piece:
+        """A message that cannot be read; what it was about is unknown, so it settles nothing."""
+        at = MediaInterval(self.frontier_us, self.frontier_us, 0)
+        failure = self._failure(
+            Rejected(FailureReason.CONTRACT, detail),
+            result_id(self.stream_key, stream_id, self.clock.wall_us(), raw_text),
+            at,
+            covered=0,
+            settled=(None, None),
+            stream_id=stream_id,
+            raw_text=raw_text,
+            received_at_us=self.clock.wall_us(),
+        )
+        return self._piece(at.start_us, at.end_us, failure)
+
     def lost(self, frames: Sequence[PendingFrame], reason: GapReason, detail: str) -> Piece:
         """`frames` (at least one) will never be answered."""
         span = _span(frames)

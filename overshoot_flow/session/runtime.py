@@ -33,7 +33,6 @@ class Runtime:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._open: set[Session] = set()
         self._tasks: dict[Session, asyncio.Task[None]] = {}
         self.failures: dict[str, OvershootFlowError] = {}
 
@@ -60,8 +59,6 @@ class Runtime:
             service=service,
             clock=SystemClock(),
         )
-        with self._lock:
-            self._open.add(session)
         loop.call_soon_threadsafe(self._start, session)
         return session
 
@@ -83,12 +80,6 @@ class Runtime:
         for session, task in self._tasks.items():
             if session.stream_key == stream_key:
                 _cancel_once(task)
-
-    @property
-    def open_sessions(self) -> int:
-        """How many sessions have not ended, teardown included."""
-        with self._lock:
-            return len(self._open)
 
     def shutdown(self) -> None:
         """Cancel every session, wait until their streams are deleted, end the thread."""
@@ -129,8 +120,6 @@ class Runtime:
             _logger.error("defect in the session of %s", session.stream_key, exc_info=error)
             self.failures[session.stream_key] = OvershootFlowError(f"defect: {error!r}")
         del self._tasks[session]
-        with self._lock:
-            self._open.discard(session)
 
 
 def _cancel_once(task: asyncio.Task[None]) -> None:

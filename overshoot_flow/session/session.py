@@ -83,16 +83,6 @@ class Session:
         """Why the session failed, or None."""
         return self._machine.failure
 
-    @property
-    def state(self) -> SessionState:
-        """Where the session stands."""
-        return self._machine.state
-
-    @property
-    def streams_created(self) -> int:
-        """How many streams were leased."""
-        return self._machine.streams_created
-
     async def run(self) -> None:
         """Work until the end of media is answered, or the session has failed and said so."""
         try:

@@ -259,7 +259,11 @@ class StreamRun:
     def _take(self, received: Received | Malformed) -> None:
         place = self.place
         if isinstance(received, Malformed):
-            _logger.warning("an answer outside the contract: %s", received.detail)
+            place.feed.account.put(
+                place.outcomes.outside_contract(
+                    received.raw_text, received.detail, self.created.stream_id
+                )
+            )
             return
         message = received.message
         latency_s = None if message.total_latency_ms is None else message.total_latency_ms / 1000
