@@ -1,84 +1,22 @@
-"""The guards around a run's state, each with what it says to do."""
+"""The guards around a run's state folder, each with what it says to do."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-import bytewax.operators as op
 import pytest
-from bytewax.dataflow import Dataflow
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.recovery import init_db_dir
+from small_flows import numbers_flow
 
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.flow import run
 from overshoot_flow.flow.run_shape import shape_of
-from overshoot_flow.flow.run_state import RunState
-
-
-class Numbers(FixedPartitionedSource[int, int]):
-    """Counts from the saved number up to five."""
-
-    def __init__(self, *keys: str) -> None:
-        self.keys = list(keys)
-
-    def list_parts(self) -> list[str]:
-        return self.keys
-
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> _Counter:
-        return _Counter(resume_state or 0)
-
-
-class _Counter(StatefulSourcePartition[int, int]):
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def next_batch(self) -> list[int]:
-        if self.number == 5:
-            raise StopIteration
-        self.number += 1
-        return [self.number]
-
-    def snapshot(self) -> int:
-        return self.number
-
-
-class Kept(FixedPartitionedSink[int, None]):
-    def __init__(self, kept: list[int], partitions: int = 1) -> None:
-        self.kept = kept
-        self.partitions = partitions
-
-    def list_parts(self) -> list[str]:
-        return [str(number) for number in range(self.partitions)]
-
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _KeptPart:
-        return _KeptPart(self.kept)
-
-
-class _KeptPart(StatefulSinkPartition[int, None]):
-    def __init__(self, kept: list[int]) -> None:
-        self.kept = kept
-
-    def write_batch(self, values: list[int]) -> None:
-        self.kept += values
-
-    def snapshot(self) -> None:
-        return None
-
-
-def flow(
-    *keys: str, name: str = "numbers", step: str = "in", partitions: int = 1, kept: list[int]
-) -> Dataflow:
-    built = Dataflow(name)
-    keyed = op.key_on("key", op.input(step, built, Numbers(*keys)), str)
-    op.output("out", keyed, Kept(kept, partitions))
-    return built
+from overshoot_flow.flow.run_state import OutputFacts, RunState
 
 
 @pytest.fixture
@@ -86,105 +24,221 @@ def state(tmp_path: Path) -> Path:
     """The state of a run that has ended well."""
     folder = tmp_path / "state"
     kept: list[int] = []
-    run(flow("a", "b", kept=kept), state=folder)
+    run(numbers_flow("a", "b", kept=kept), state=folder)
     assert sorted(kept) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     return folder
 
 
-def test_the_same_run_again_repeats_nothing(state: Path) -> None:
-    kept: list[int] = []
-    run(flow("a", "b", kept=kept), state=state)
-    assert kept == []
+def store_of(state: Path) -> Path:
+    return state / "bytewax" / "part-0.sqlite3"
 
 
-def test_an_added_source_begins_at_its_beginning(state: Path) -> None:
-    kept: list[int] = []
-    run(flow("a", "b", "c", kept=kept), state=state)
-    assert kept == [1, 2, 3, 4, 5]
-
-
-def _lose_store(state: Path) -> None:
+def empty_store(state: Path) -> None:
     for file in (state / "bytewax").iterdir():
         file.unlink()
 
 
-def _edit_manifest(state: Path, **changes: object) -> None:
+def fresh_store(state: Path) -> None:
+    empty_store(state)
+    init_db_dir(state / "bytewax", 1)  # type: ignore[no-untyped-call]
+
+
+def spoil_store(state: Path) -> None:
+    empty_store(state)
+    store_of(state).write_bytes(b"no database" * 1000)
+
+
+def cut_store(state: Path) -> None:
+    content = store_of(state).read_bytes()
+    empty_store(state)
+    store_of(state).write_bytes(content[:5000])
+
+
+def edit_manifest(state: Path, **changes: object) -> None:
     manifest = state / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **changes}))
 
 
+def test_the_same_run_again_repeats_nothing(state: Path) -> None:
+    kept: list[int] = []
+    run(numbers_flow("a", "b", kept=kept), state=state)
+    assert kept == []
+
+
+def test_every_start_is_a_part_of_one_run(state: Path) -> None:
+    shape = shape_of(numbers_flow("a", "b"))
+    with RunState(state, shape) as first:
+        pass
+    with RunState(state, shape) as second:
+        pass
+    assert first.run_id == second.run_id != ""
+    assert first.part_id != second.part_id
+    manifest = json.loads((state / "manifest.json").read_text())
+    assert manifest["part_ids"][-2:] == [first.part_id, second.part_id]
+    assert not (state / "manifest.json.new").exists()
+
+
 @pytest.mark.parametrize(
-    ("spoil", "changed_flow", "words"),
+    ("spoil", "words"),
     [
-        (None, {"keys": ["a"]}, "not there any more: b"),
-        (None, {"name": "other"}, "is called 'other', it was 'numbers'"),
-        (None, {"step": "renamed"}, r"gone: \['numbers.in'\], steps are new: \['numbers.renamed'"),
-        (None, {"partitions": 2}, "has 2 partitions, it had 1"),
-        (_lose_store, {}, "recovery store .* is lost"),
-        (lambda s: _edit_manifest(s, format=99), {}, "in the format 99, this version reads 1"),
-        (lambda s: (s / "manifest.json").write_text("{"), {}, "cannot read"),
+        (empty_store, "part-0.sqlite3 is lost. Bring the whole state folder back"),
+        (lambda s: shutil.rmtree(s / "bytewax"), "part-0.sqlite3 is lost. Bring the whole"),
+        (lambda s: store_of(s).write_bytes(b""), "part-0.sqlite3 is lost. Bring the whole"),
+        (fresh_store, "part-0.sqlite3 is not the one of this run. Bring the whole"),
+        (spoil_store, "cannot be read (file is not a database). Bring the whole"),
+        (cut_store, "cannot be read (database disk image is malformed). Bring the whole"),
+        (
+            lambda s: edit_manifest(s, format=99, library="9.1.0"),
+            "which knows format 1: install overshoot-flow 9.1.0 or newer, or begin anew",
+        ),
+        (
+            lambda s: edit_manifest(s, format=0, library="0.0.9"),
+            "and cannot convert: install overshoot-flow 0.0.9 to end this run, or begin anew",
+        ),
+        (lambda s: edit_manifest(s, format="x"), "cannot read"),
+        (lambda s: edit_manifest(s, shape={"flow_id": 1}), "it lacks what a manifest has"),
+        (lambda s: edit_manifest(s, progress={"unknown": 1}), "it lacks what a manifest has"),
+        (lambda s: (s / "manifest.json").write_text("{"), "cannot read"),
+        (lambda s: (s / "manifest.json").write_bytes(b"\xff"), "cannot read"),
+        (lambda s: (s / "manifest.json").unlink(), "recovery store of a run but no manifest.json"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_advice(
-    state: Path,
-    spoil: Callable[[Path], object] | None,
-    changed_flow: dict[str, object],
-    words: str,
+def test_a_state_that_cannot_be_gone_on_with_is_refused_with_advice(
+    state: Path, spoil: Callable[[Path], object], words: str
 ) -> None:
-    if spoil is not None:
-        spoil(state)
+    spoil(state)
     kept: list[int] = []
-    arguments = dict(changed_flow)
-    keys = arguments.pop("keys", ["a", "b"])
-    with pytest.raises(ConfigurationError, match=words):
-        run(flow(*keys, kept=kept, **arguments), state=state)  # type: ignore[arg-type, misc]
+    with pytest.raises(ConfigurationError) as refused:
+        run(numbers_flow("a", "b", kept=kept), state=state)
+    assert words in str(refused.value)
+    assert "begin anew with an empty state folder and an empty output" in " ".join(
+        str(refused.value).split()
+    )
     assert kept == []
+
+
+def test_a_store_from_before_the_last_start_is_refused(state: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(state / "bytewax", copy)
+    run(numbers_flow("a", "b", "c"), state=state)
+    with RunState(state, shape_of(numbers_flow("a", "b", "c"))):
+        pass
+    shutil.rmtree(state / "bytewax")
+    copy.rename(state / "bytewax")
+    with pytest.raises(ConfigurationError, match=r"is older than the run: .* after 1 starts"):
+        run(numbers_flow("a", "b", "c"), state=state)
+
+
+def test_the_store_of_another_run_is_refused(state: Path, tmp_path: Path) -> None:
+    run(numbers_flow("a", "b"), state=tmp_path / "other")
+    empty_store(state)
+    shutil.copy(store_of(tmp_path / "other"), store_of(state))
+    with pytest.raises(ConfigurationError, match="is not the one of this run"):
+        run(numbers_flow("a", "b"), state=state)
 
 
 def test_a_folder_that_holds_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(ConfigurationError, match=r"holiday\.jpg"):
-        run(flow("a", kept=[]), state=tmp_path)
+        run(numbers_flow(), state=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="is a file"):
-        run(flow("a", kept=[]), state=tmp_path / "file")
+        run(numbers_flow(), state=tmp_path / "file")
 
 
-HOLD = """
-import sys
-from pathlib import Path
-from overshoot_flow.flow.run_lock import RunLock
-with RunLock(Path(sys.argv[1]) / "lock"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+def test_the_root_of_a_fresh_volume_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    kept: list[int] = []
+    run(numbers_flow("a", kept=kept), state=tmp_path)
+    assert kept == [1, 2, 3, 4, 5]
 
 
-def test_a_second_process_is_refused_with_the_pid_until_the_first_dies(state: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(state)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdin is not None
-    try:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(ConfigurationError, match=f"in use by pid {holder.pid} on "):
-            run(flow("a", "b", kept=[]), state=state)
-        holder.send_signal(signal.SIGKILL)
-    finally:
-        holder.kill()
-        holder.wait()
-        holder.stdin.close()
-        holder.stdout.close()
-    run(flow("a", "b", kept=[]), state=state)
+@pytest.mark.parametrize("left_over", ["nothing", "an empty file", "an unused store"])
+def test_a_start_that_was_killed_before_the_manifest_is_made_again(
+    tmp_path: Path, left_over: str
+) -> None:
+    (tmp_path / "lock").touch()
+    (tmp_path / "manifest.json.new").write_text('{"half')
+    (tmp_path / "bytewax").mkdir()
+    if left_over == "an empty file":
+        store_of(tmp_path).touch()
+    if left_over == "an unused store":
+        fresh_store(tmp_path)
+    kept: list[int] = []
+    run(numbers_flow("a", kept=kept), state=tmp_path)
+    assert kept == [1, 2, 3, 4, 5]
 
 
-def test_the_lock_is_free_after_a_refusal(state: Path) -> None:
-    with pytest.raises(ConfigurationError):
-        run(flow("a", kept=[]), state=state)
-    with RunState(state, shape_of(flow("a", "b", kept=[]))) as again:
-        assert again.run_id
-        assert f"pid {os.getpid()}" in (state / "lock").read_text()
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    inside = tmp_path / "file" / "state"
+    with pytest.raises(ConfigurationError, match="cannot use the state folder") as refused:
+        run(numbers_flow(), state=inside)
+    assert str(inside) in str(refused.value)
+
+
+def test_the_store_keeps_no_snapshots_that_newer_ones_have_replaced(tmp_path: Path) -> None:
+    for number in range(20):
+        run(numbers_flow(*(f"source {n}" for n in range(number + 1))), state=tmp_path)
+    with closing(sqlite3.connect(store_of(tmp_path))) as database:
+        sources = "SELECT count(*) FROM snaps WHERE step_id = 'numbers.in'"
+        (kept,) = database.execute(sources).fetchone()
+    # One for each source, and those of the epoch that was not yet collected.
+    assert 20 <= kept <= 40
+
+
+class TestCheckOutput:
+    """What a sink finds beside its output."""
+
+    @staticmethod
+    def entered(state: Path) -> RunState:
+        return RunState(state, shape_of(numbers_flow("a", "b")))
+
+    @staticmethod
+    def facts(state: RunState, output_id: str = "place") -> OutputFacts:
+        return OutputFacts(output_id=output_id, run_id=state.run_id, part_id=state.part_id)
+
+    def test_the_output_of_this_run_is_taken(self, state: Path) -> None:
+        with self.entered(state) as part:
+            part.check_output("numbers.out", self.facts(part))
+            left_behind = self.facts(part)
+        with self.entered(state) as part:
+            part.check_output("numbers.out", left_behind)
+
+    def test_the_output_of_another_run_is_refused(self, state: Path, tmp_path: Path) -> None:
+        with self.entered(tmp_path / "other") as other:
+            facts = self.facts(other)
+        with (
+            self.entered(state) as part,
+            pytest.raises(ConfigurationError, match=f"written by run {other.run_id}"),
+        ):
+            part.check_output("numbers.out", facts)
+
+    def test_another_output_is_refused(self, state: Path) -> None:
+        with self.entered(state) as part:
+            part.check_output("numbers.out", self.facts(part))
+            part.check_output("numbers.second", self.facts(part, "elsewhere"))
+        with (
+            self.entered(state) as part,
+            pytest.raises(ConfigurationError, match="wrote to the output place so far, this one"),
+        ):
+            part.check_output("numbers.out", self.facts(part, "elsewhere"))
+
+    def test_an_output_that_is_newer_than_a_copied_state_is_refused(
+        self, state: Path, tmp_path: Path
+    ) -> None:
+        shutil.copytree(state, tmp_path / "copy")
+        with self.entered(state) as part:
+            facts = self.facts(part)
+        with (
+            self.entered(tmp_path / "copy") as old,
+            pytest.raises(ConfigurationError, match="older than the output"),
+        ):
+            old.check_output("numbers.out", facts)
+
+    def test_it_needs_the_folder(self, state: Path) -> None:
+        with pytest.raises(RuntimeError, match="inside of its `with` block"):
+            self.entered(state).check_output(
+                "numbers.out", OutputFacts(output_id="", run_id="", part_id="")
+            )
