@@ -65,10 +65,9 @@ def test_an_answer_that_trickles_is_bounded_as_a_whole() -> None:
             await asyncio.sleep(SHORT_S / 20)
 
     async def scenario() -> None:
-        async with serving(trickle) as base_url:
-            async with client(base_url, request_timeout_s=SHORT_S) as http:
-                with pytest.raises(TransportError, match="no answer in"):
-                    await http.keepalive("s-1")
+        async with serving(trickle) as base_url, client(base_url, None, SHORT_S) as http:
+            with pytest.raises(TransportError, match="no answer in"):
+                await http.keepalive("s-1")
 
     asyncio.run(scenario())
 
