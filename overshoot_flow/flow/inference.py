@@ -114,7 +114,12 @@ class _Infer:
 
     def _hand_over(self, item: FrameLike | MediaGap) -> None:
         stream = self._stream(item.stream_key, item.source)
-        if not isinstance(item, MediaGap):
+        if isinstance(item, MediaGap):
+            # One without a length is no moment of the media: the source could not be opened.
+            moment = item.end_us > item.start_us
+            if moment and stream.account.finished_before(self.step_id, item.start_us):
+                return
+        else:
             stream.frames_seen += 1
             if stream.account.finished_before(self.step_id, item.pts_us):
                 stream.account.release(self.step_id)

@@ -110,6 +110,7 @@ class ReaderPartition(StatefulSourcePartition[Item, ReaderState]):
         self._entered = False
         self._reader: Reader | None = None
         self._account = Account(stream_key, finished_before=self._progress.finished_before)
+        self._newest_us = -1
         self._end_emitted = False
         self._idle_activations = 0
         LEDGER.open(self._account)
@@ -154,11 +155,12 @@ class ReaderPartition(StatefulSourcePartition[Item, ReaderState]):
             except MediaError as error:
                 return [self._unreadable(str(error), GapReason.DECODE)]
         items: list[Item] = []
-        for item in self._reader.poll(self._account.room()):
-            if not isinstance(item, Frame):
-                items.append(self._gap(item))
-            elif not self._progress.is_finished(item.pts_us):
-                self._progress.emitted(item.pts_us)
+        for read in self._reader.poll(self._account.room()):
+            item = read if isinstance(read, Frame) else self._gap(read)
+            start_us = item.pts_us if isinstance(item, Frame) else item.start_us
+            self._newest_us = max(self._newest_us, start_us)
+            if not self._progress.is_finished(start_us):
+                self._progress.emitted(start_us)
                 items.append(item)
         self._account.emitted(sum(isinstance(item, Frame) for item in items))
         return items
@@ -182,11 +184,13 @@ class ReaderPartition(StatefulSourcePartition[Item, ReaderState]):
         )
 
     def _gap(self, problem: MediaProblem) -> MediaGap:
+        # A gap is finished like a frame: it needs a moment that no frame has, and a length.
+        start_us = max(problem.start_us, self._newest_us + 1)
         return MediaGap(
             stream_key=self._account.stream_key,
             source=self._source,
-            start_us=problem.start_us,
-            end_us=problem.end_us,
+            start_us=start_us,
+            end_us=max(problem.end_us, start_us + 1),
             detail=problem.detail,
         )
 
