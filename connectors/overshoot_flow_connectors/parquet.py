@@ -27,10 +27,13 @@ from overshoot_flow_connectors.parquet_durable import (
     PlainState,
 )
 from overshoot_flow_connectors.parquet_files import (
+    DirectoryLock,
     SchemaGuard,
     StagedFile,
     StagingArea,
     by_place,
+    disk_errors,
+    partition_value,
 )
 from overshoot_flow_connectors.parquet_rolling import Rolling
 
@@ -119,18 +122,33 @@ class ParquetSink(FixedPartitionedSink[RecordBatchOf, "PlainState | None"]):
         """
         writer = f"{step_id}.{for_part}"
         if RUN.durable:
-            durable = DurablePartition(
-                self._directory, writer, resume_state, self._rolling, time.time
-            )
-            RUN.at_success(durable.finish)
-            return durable
-        if (self._directory / STATE_FOLDER).exists():
+            return self._durable_part(writer, resume_state)
+        if resume_state is not None or any(self._directory.glob(f"{STATE_FOLDER}/*/run.json")):
             raise ConfigurationError(
-                f"{self._directory} is the output of a run with a state folder: go on with that "
-                "one, or name another directory"
+                f"{self._directory} is the output of a run with a state folder: go on with "
+                "overshoot_flow.flow.run and that folder, or name another directory"
             )
         staging = StagingArea(self._directory, writer)
         return _ParquetPartition(self._directory, staging, self._rolling, self._clock)
+
+    def _durable_part(self, writer: str, resume_state: PlainState | None) -> DurablePartition:
+        folder = self._directory / STATE_FOLDER / partition_value(writer)
+        with disk_errors(folder):
+            lock = DirectoryLock(folder)
+        try:
+            part = DurablePartition(
+                self._directory,
+                writer,
+                resume_state,
+                self._rolling,
+                time.time,
+                on_close=lock.release,
+            )
+        except BaseException:
+            lock.release()
+            raise
+        RUN.at_success(part.finish)
+        return part
 
 
 @dataclass(slots=True)

@@ -61,6 +61,26 @@ class StagedFile:
     rows: int
 
 
+class DirectoryLock:
+    """Keeps other writers out of a directory, until it is released or the process ends.
+
+    Args:
+        path: The directory, two levels below that of all datasets; created when missing.
+
+    Raises:
+        ConfigurationError: Another writer holds it.
+        OSError: The disk refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # Bytewax closes no partition when another one cannot be built.
+        self._release = weakref.finalize(self, os.close, _locked(path))
+
+    def release(self) -> None:
+        """Let others in; repeating it is harmless."""
+        self._release()
+
+
 class StagingArea:
     """The part of a dataset directory where one writer prepares files.
 
@@ -77,8 +97,7 @@ class StagingArea:
         self._directory = directory
         self._path = directory / STAGING / quote(name, safe="")
         with disk_errors(self._path):
-            # Bytewax closes no partition when another one cannot be built.
-            self._unlock = weakref.finalize(self, os.close, _locked(self._path))
+            self._lock = DirectoryLock(self._path)
             for leftover in self._path.iterdir():
                 leftover.unlink()
 
@@ -113,7 +132,7 @@ class StagingArea:
                 with contextlib.suppress(OSError):
                     self._path.parent.rmdir()
         finally:
-            self._unlock()
+            self._lock.release()
 
 
 def write_file(path: Path, batches: Sequence[pa.RecordBatch]) -> int:
@@ -243,7 +262,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def _locked(path: Path) -> int:
     while True:
-        path.mkdir(parents=True, exist_ok=True)
+        make_directories(path)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

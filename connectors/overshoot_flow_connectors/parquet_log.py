@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from overshoot_flow.errors import SinkError
-from overshoot_flow_connectors.parquet_files import disk_errors
+from overshoot_flow_connectors.parquet_files import disk_errors, sync_directory
 
 _HEADER: Final = struct.Struct("<II")
 """Lengths in bytes of the place and of the Arrow IPC stream that follow."""
@@ -31,7 +31,10 @@ class RowLog:
     def __init__(self, path: Path, length: int) -> None:
         self.path = path
         with disk_errors(path):
+            is_new = not path.exists()
             self._file = path.open("ab")
+            if is_new:
+                sync_directory(path.parent)
             present = self._file.seek(0, os.SEEK_END)
             if present < length:
                 self._file.close()

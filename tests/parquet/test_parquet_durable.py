@@ -16,6 +16,7 @@ import pytest
 from outcome_samples import a_gap, a_result
 
 from overshoot_flow.errors import ConfigurationError, SinkError
+from overshoot_flow.schema.json_schema import OutputSchema
 from overshoot_flow.schema.records import RecordBatchOf, RecordBuilder
 from overshoot_flow_connectors.parquet_durable import DurablePartition
 from overshoot_flow_connectors.parquet_rolling import Rolling
@@ -123,18 +124,8 @@ class Engine:
         sink.close()
         if self.chance.random() < 0.4:
             return False
-        self._finish(sink)
-        return True
-
-    def _finish(self, sink: DurablePartition) -> None:
-        if self.chance.random() < 0.3:
-            # A crash in the middle: the last files are staged, and some may be moved.
-            sink._stage(sink._state)
-            sink._write(f"finish-{sink._state.sequence}.json", {"bytes": sink._state.log_bytes})
-            if self.chance.random() < 0.5:
-                sink._move_into_dataset(sink._staged_path(sink._state.sequence))
-            return
         sink.finish()
+        return True
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -174,6 +165,64 @@ def test_a_run_that_died_before_its_first_durable_state_begins_anew(tmp_path: Pa
     again.close()
     again.finish()
     assert visible(tmp_path) == ids(2)
+
+
+def test_a_run_of_one_epoch_is_not_begun_anew_without_its_state(tmp_path: Path) -> None:
+    sink = opened(tmp_path)
+    sink.write_batch(rows(0, 2))
+    sink.snapshot()
+    sink.close()
+    sink.finish()
+    with pytest.raises(ConfigurationError, match="whose recovery state is not here"):
+        opened(tmp_path)
+    assert visible(tmp_path) == ids(2)
+
+
+def test_staged_files_that_are_gone_are_an_error_that_names_them(tmp_path: Path) -> None:
+    sink = opened(tmp_path)
+    sink.write_batch(rows(0, 7))
+    state = sink.snapshot()
+    sink.close()
+    shutil.rmtree(next(tmp_path.glob("_state/*/staged-0")))
+    with pytest.raises(SinkError, match=r"staged-0 of .* is gone"):
+        opened(tmp_path, state)
+
+
+def test_an_output_copied_back_from_before_the_state_is_refused(tmp_path: Path) -> None:
+    sink = opened(tmp_path / "out")
+    sink.write_batch(rows(0, 6))
+    sink.snapshot()
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    sink.write_batch(rows(6, 1))
+    sink.snapshot()
+    state = sink.snapshot()
+    sink.close()
+    with pytest.raises(SinkError, match="rows are missing"):
+        opened(tmp_path / "copy", state)
+
+
+def test_rows_of_another_schema_never_follow_those_that_wait_in_the_log(tmp_path: Path) -> None:
+    sink = opened(tmp_path)
+    sink.write_batch(rows(0, 2))
+    state = sink.snapshot()
+    sink.close()
+    count = OutputSchema({"type": "object", "properties": {"n": {"type": "integer"}}})
+    sink = opened(tmp_path, state)
+    with pytest.raises(ConfigurationError, match="column output"):
+        sink.write_batch(RecordBuilder(count).batches([a_result(output={"n": 1})]))
+    sink.close()
+
+
+def test_a_run_whose_output_was_taken_over_says_so_and_publishes_nothing(tmp_path: Path) -> None:
+    one = opened(tmp_path)
+    one.write_batch(rows(0, 2))
+    one.snapshot()
+    one.close()
+    other = opened(tmp_path)
+    with pytest.raises(ConfigurationError, match="another run has begun"):
+        one.finish()
+    other.close()
+    assert visible(tmp_path) == []
 
 
 def test_a_state_of_another_output_is_refused(tmp_path: Path) -> None:
