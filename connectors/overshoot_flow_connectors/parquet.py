@@ -55,7 +55,7 @@ class ParquetSink(FixedPartitionedSink[RecordBatchOf, "PlainState | None"]):
     finished epochs.
 
     With a recovery state (`overshoot_flow.flow.run(..., state=...)`) every row becomes visible
-    exactly once, however often the run is killed and started again: see `parquet_durable`. Rows
+    exactly once: see `parquet_durable`, and `docs/design.md` for the one known gap. Rows
     wait on the disk until a file is old or large enough, or until the run has come to its end.
 
     Without one, after a run that ended normally, or with an exception that Bytewax could handle,

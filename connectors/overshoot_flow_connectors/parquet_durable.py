@@ -247,11 +247,12 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         with disk_errors(staged):
             for file in sorted(staged.rglob("*.parquet")):
                 target = self._directory / file.relative_to(staged)
-                make_directories(target.parent)
-                # A file that is there already came there before a crash, with the same rows.
-                if not target.exists():
-                    file.rename(target)
-                    sync_directory(target.parent)
+                with disk_errors(target):
+                    make_directories(target.parent)
+                    # One that is there already came there before a crash, with the same rows.
+                    if not target.exists():
+                        file.rename(target)
+                        sync_directory(target.parent)
             # Before anything is removed: without it the staged files are missed after a crash.
             self._write(_PUBLISHED, {"sequence": sequence})
             shutil.rmtree(staged)
