@@ -55,7 +55,7 @@ class ParquetSink(FixedPartitionedSink[RecordBatchOf, "PlainState | None"]):
     finished epochs.
 
     With a recovery state (`overshoot_flow.flow.run(..., state=...)`) every row becomes visible
-    exactly once: see `parquet_durable`, and `docs/design.md` for the one known gap. Rows
+    once, but for the one gap that `docs/design.md` names: see `parquet_durable`. Rows
     wait on the disk until a file is old or large enough, or until the run has come to its end.
 
     Without one, after a run that ended normally, or with an exception that Bytewax could handle,

@@ -1,4 +1,4 @@
-"""Parquet in two phases: exactly once, for runs with a recovery state.
+"""Parquet in two phases, for runs with a recovery state.
 
     <directory>/_state/<writer>/run.json        whose output this is
                                 log-<n>         rows since the last roll
@@ -10,7 +10,8 @@ Rows are appended to the log and synced at every snapshot; the recovery state ho
 roll turns the log into staged files within epoch N, and they are renamed into the dataset at the
 snapshot that closes N+1, when N is durable. After the run's good end the rest becomes visible the
 same way. Names of files are made of run, writer and sequence, so every step can be repeated.
-What happens when is decided in `parquet_phases`.
+What happens when is decided in `parquet_phases`. Exactly once it is as long as the engine resumes
+from the newest durable snapshot; `docs/design.md` names the case in which it does not.
 """
 
 from __future__ import annotations
