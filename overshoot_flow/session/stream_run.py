@@ -33,6 +33,7 @@ TRANSIT_S: Final = 0.2
 
 _WATCH_INTERVAL_S: Final = 0.5
 _STATISTICS_TIMEOUT_S: Final = 2.0
+_LAST_CHARGE_TIMEOUT_S: Final = 2.0
 _TEARDOWN_TIMEOUT_S: Final = 8.0
 
 _logger = logging.getLogger(__name__)
@@ -301,9 +302,15 @@ class StreamRun:
     async def _settle_bill(self) -> None:
         """Ask for the charge since the last keepalive, which the deletion would not tell."""
         try:
-            answer = await self.place.http.keepalive(self.created.stream_id)
-        except OvershootFlowError as error:
-            _logger.info("the last charge of %s is unknown: %s", self.created.stream_id, error)
+            # A service that does not answer here must not use up the time of the deletion.
+            async with asyncio.timeout(_LAST_CHARGE_TIMEOUT_S):
+                answer = await self.place.http.keepalive(self.created.stream_id)
+        except (OvershootFlowError, TimeoutError) as error:
+            _logger.info(
+                "the last charge of %s is unknown: %s",
+                self.created.stream_id,
+                str(error) or "no answer in time",
+            )
             return
         self.place.feed.account.put(self.place.outcomes.usage(self.created.stream_id, answer))
 

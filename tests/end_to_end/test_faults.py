@@ -121,6 +121,14 @@ def test_a_failing_keepalive_is_repeated(
     assert last_answered_us(done) > (DURATION_S - 0.5) * 1e6
 
 
+def test_a_last_charge_that_hangs_does_not_keep_the_stream_from_its_deletion(
+    server: Server, video: Callable[[float], Path]
+) -> None:
+    faulty_run(server, video(DURATION_S), "http_hang", count=1)
+    (stream,) = server.streams()
+    assert stream["end_reason"] == "client_requested"
+
+
 def test_a_failing_model_makes_dead_letters(server: Server, video: Callable[[float], Path]) -> None:
     done = faulty_run(server, video(DURATION_S), "model_errors", count=3)
     assert [f.reason for f in done.failures] == [FailureReason.MODEL_ERROR] * 3
