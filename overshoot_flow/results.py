@@ -160,6 +160,19 @@ Outcome: TypeAlias = Result | Failure | Gap | Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """No outcome: an epoch has begun, and there may be nothing to say in it.
+
+    The engine ends an epoch at a sink only when something came to it. `to_arrow` turns heartbeats
+    into batches without rows for every partition of the sinks, so that rows become files on time
+    although no new ones come. An operator on outcomes should pass them on; without them nothing is
+    lost, but late.
+    """
+
+    stream_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """A finished stretch of one stream's media with everything that one `infer` said about it."""
 

@@ -214,6 +214,8 @@ class _ParquetPartition(StatefulSinkPartition[RecordBatchOf, None]):
 
     def write_batch(self, values: list[RecordBatchOf]) -> None:
         for records in values:
+            if not records.batch.num_rows:
+                continue
             self._guard.check(records)
             for place, batch in by_place(records):
                 leaf = self._leaves.setdefault(place, _Leaf(self._clock()))

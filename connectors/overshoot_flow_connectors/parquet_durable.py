@@ -113,6 +113,8 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
     def write_batch(self, values: list[RecordBatchOf]) -> None:
         """Keep rows until the end of the epoch, or until they are too many for the memory."""
         for records in values:
+            if not records.batch.num_rows:
+                continue
             self._guard.check(records)
             for place, batch in by_place(records):
                 self._pending.setdefault(place, []).append(batch)

@@ -174,7 +174,8 @@ class TwoPhases:
 
     def end(self) -> tuple[Action, ...]:
         """Make all rows visible; the run has come to its good end, so its last state is durable."""
-        actions = self._mark_durable()
+        # A partition to which nothing came has no state that could be durable.
+        actions = self._mark_durable() if self._snapshots else []
         actions += map(Publish, self.state.staged)
         return (*actions, *_make_visible(self.state))
 

@@ -19,7 +19,7 @@ from overshoot_flow.flow.items import (
     Tick,
 )
 from overshoot_flow.media.frames import Frame
-from overshoot_flow.results import GapReason, Outcome
+from overshoot_flow.results import GapReason, Heartbeat, Outcome
 from overshoot_flow.schema.json_schema import OutputSchema
 from overshoot_flow.session.inbox import End, Inbox, InboxItem, NotPublished
 from overshoot_flow.session.ledger import LEDGER, Account
@@ -28,12 +28,12 @@ from overshoot_flow.session.runtime import RUNTIME
 
 def infer(
     step_id: str, frames: Stream[Item], inference: Inference, service: Service
-) -> Stream[Outcome]:
+) -> Stream[Outcome | Heartbeat]:
     """Publish frames into leased streams, one per stream key, and emit the outcomes.
 
     No exchange happens: everything of a stream stays on the worker that reads it, and pixels
     never cross a worker. Answers are emitted with the source's ticks, so that the read position
-    and the emission fall into the same epoch.
+    and the emission fall into the same epoch. In every epoch there is a heartbeat as well.
 
     Delivery: every frame that reaches this step is settled by exactly one outcome (see
     `overshoot_flow.results`). With a recovery store, a run that goes on after a crash asks about
@@ -74,22 +74,20 @@ class _Infer:
     schema: OutputSchema | None
     _streams: dict[str, _Stream] = field(default_factory=dict)
 
-    def __call__(self, items: list[Item]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    def __call__(self, items: list[Item]) -> list[Outcome | Heartbeat]:
+        said: list[Outcome | Heartbeat] = []
         for item in items:
             if isinstance(item, Tick):
                 self._notice_missing(item)
-                outcomes += [
-                    outcome
-                    for piece in item.pieces
-                    if piece.step_id == self.step_id
-                    for outcome in piece.outcomes
-                ]
+                said.append(Heartbeat(stream_key=item.stream_key))
+                for piece in item.pieces:
+                    if piece.step_id == self.step_id:
+                        said += piece.outcomes
             elif isinstance(item, EndOfMedia):
                 self._end(item)
             else:
                 self._hand_over(item)
-        return outcomes
+        return said
 
     def _stream(self, stream_key: str, source: str) -> _Stream:
         stream = self._streams.get(stream_key)

@@ -16,6 +16,9 @@ from overshoot_flow.results import GapReason, Piece
 class Tick:
     """The source's drain token: finished pieces, to be emitted in the epoch of this item.
 
+    A source emits at least one in every epoch, with pieces or without: `infer` says a heartbeat
+    for each, so that the sinks have something to end the epoch with.
+
     `frames_emitted` counts the frames that the source has emitted before it, so that `infer`
     notices frames that an operator in between swallowed.
     """

@@ -113,6 +113,7 @@ class ReaderPartition(StatefulSourcePartition[Item, ReaderState]):
         self._newest_us = -1
         self._end_emitted = False
         self._idle_activations = 0
+        self._epoch_has_tick = False
         LEDGER.open(self._account)
 
     def next_batch(self) -> list[Item]:
@@ -125,7 +126,8 @@ class ReaderPartition(StatefulSourcePartition[Item, ReaderState]):
         if not self._end_emitted:
             items.extend(self._read())
         pieces = account.take()
-        if pieces:
+        if pieces or not self._epoch_has_tick:
+            self._epoch_has_tick = True
             self._progress.take(pieces, account.step_ids)
             items.append(
                 Tick(
@@ -206,6 +208,7 @@ class ReaderPartition(StatefulSourcePartition[Item, ReaderState]):
 
     def snapshot(self) -> ReaderState:
         """Return the positions: what is finished in them was emitted in this epoch or before."""
+        self._epoch_has_tick = False
         return {"identity": self._identity, "steps": self._progress.to_state()}
 
     def close(self) -> None:

@@ -134,7 +134,7 @@ def shape_of(flow: Dataflow) -> RunShape:
     steps: list[str] = []
     sources: dict[str, Mapping[str, str | None]] = {}
     sinks: dict[str, tuple[str, ...]] = {}
-    for step in _steps_of(flow):
+    for step in steps_of(flow):
         steps.append(step.step_id)
         source, sink = getattr(step, "source", None), getattr(step, "sink", None)
         if isinstance(source, FixedPartitionedSource):
@@ -146,10 +146,11 @@ def shape_of(flow: Dataflow) -> RunShape:
     return RunShape(flow_id=flow.flow_id, steps=tuple(steps), sources=sources, sinks=sinks)
 
 
-def _steps_of(parent: Any) -> Iterator[Any]:  # noqa: ANN401 - the engine has no common type
+def steps_of(parent: Any) -> Iterator[Any]:  # noqa: ANN401 - the engine has no common type
+    """Yield all steps of a dataflow, those inside of others too."""
     for step in parent.substeps:
         yield step
-        yield from _steps_of(step)
+        yield from steps_of(step)
 
 
 def _distinct(step_id: str, keys: list[str]) -> tuple[str, ...]:

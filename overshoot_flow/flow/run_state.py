@@ -176,6 +176,7 @@ class RunState:
         change = self._shape.change_since(manifest.shape)
         if change is not None:
             raise ConfigurationError(f"{self._directory} belongs to another run: {change}.")
+        self._store.forget_lost_epochs(progress)
         return replace(manifest, shape=self._shape, progress=progress)
 
     def _begin_part(self, manifest: Manifest) -> None:

@@ -117,6 +117,23 @@ class RunStore:
             )
         return progress
 
+    def forget_lost_epochs(self, progress: Progress) -> None:
+        """Delete the snapshots of epochs that never became durable.
+
+        The engine leaves them, and takes a step's newest snapshot before the resume epoch. When the
+        next execution passes the lost epochs without a snapshot of that step (a sink without items
+        has none), the lost one counts as durable from then on: after one more kill rows were lost,
+        doubled, or the run could not go on.
+
+        Args:
+            progress: What `progress` has returned.
+
+        Raises:
+            ConfigurationError: The file is damaged.
+        """
+        with self._opened() as database:
+            database.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (progress.epoch,))
+
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:

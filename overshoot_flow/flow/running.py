@@ -19,6 +19,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from overshoot_flow.errors import OvershootFlowError
+from overshoot_flow.flow.heartbeats import heartbeat_keys
 from overshoot_flow.flow.run_shape import shape_of
 from overshoot_flow.flow.run_state import RunState
 from overshoot_flow.flow.stopping import STOP
@@ -34,9 +35,11 @@ class CurrentRun:
 
     Attributes:
         durable: Whether the run has a state folder, so that it can be resumed after a crash.
+        heartbeat_keys: Keys that together reach every partition of the flow's sinks.
     """
 
     durable: bool = False
+    heartbeat_keys: tuple[str, ...] = ()
     _at_success: list[Callable[[], None]] = field(default_factory=list)
 
     def at_success(self, callback: Callable[[], None]) -> None:
@@ -48,9 +51,10 @@ class CurrentRun:
         self._at_success.append(callback)
 
     @contextmanager
-    def begin(self, *, durable: bool) -> Iterator[None]:
+    def begin(self, *, durable: bool, heartbeat_keys: tuple[str, ...]) -> Iterator[None]:
         """Be the current run; at a good end call what was registered."""
         self.durable = durable
+        self.heartbeat_keys = heartbeat_keys
         self._at_success.clear()
         try:
             yield
@@ -58,6 +62,7 @@ class CurrentRun:
                 callback()
         finally:
             self.durable = False
+            self.heartbeat_keys = ()
             self._at_success.clear()
 
 
@@ -102,7 +107,8 @@ def _run(
     flow: Dataflow, recovery: RecoveryConfig | None, workers: int, epoch_interval: timedelta
 ) -> bool:
     STOP.clear()
-    with RUN.begin(durable=recovery is not None), _stop_on_signals():
+    keys = heartbeat_keys(flow)
+    with RUN.begin(durable=recovery is not None, heartbeat_keys=keys), _stop_on_signals():
         try:
             cli_main(  # type: ignore[no-untyped-call]
                 flow,

@@ -179,6 +179,11 @@ class RecordBuilder:
         """Return the schema that every batch of `dataset` has."""
         return self._schemas[dataset]
 
+    def empty(self, dataset: Dataset, stream_key: str) -> RecordBatchOf:
+        """Return a batch of `dataset` without rows."""
+        batch = pa.RecordBatch.from_pylist([], schema=self._schemas[dataset])
+        return RecordBatchOf(dataset=dataset, stream_key=stream_key, batch=batch)
+
     def batches(self, outcomes: Iterable[Outcome]) -> list[RecordBatchOf]:
         r"""Return the rows of `outcomes`, one batch per dataset and stream key.
 

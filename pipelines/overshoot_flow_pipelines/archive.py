@@ -12,7 +12,7 @@ from bytewax.dataflow import Dataflow
 from overshoot_flow.config import Inference, Service
 from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.flow import infer, run, to_arrow
-from overshoot_flow.results import Outcome
+from overshoot_flow.results import Heartbeat, Outcome
 from overshoot_flow.session.ledger import LEDGER
 from overshoot_flow.session.runtime import RUNTIME
 from overshoot_flow_connectors.file import FileSource
@@ -47,8 +47,9 @@ def archive_flow(
     frames = op.input("files", flow, source)
     outcomes = infer("ask", frames, inference, service)
 
-    def count(_step_id: str, outcome: Outcome) -> None:
-        tally.add(outcome)
+    def count(_step_id: str, said: Outcome | Heartbeat) -> None:
+        if not isinstance(said, Heartbeat):
+            tally.add(said)
 
     counted = op.inspect("count", outcomes, count)
     op.output("parquet", to_arrow("arrow", counted, inference), sink)

@@ -16,11 +16,11 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from overshoot_flow.config import FrameMode, Inference, Service, api_key
 from overshoot_flow.flow import infer, run
 from overshoot_flow.media.sampling import FramesPerSecond
-from overshoot_flow.results import Outcome
+from overshoot_flow.results import Heartbeat, Outcome
 from overshoot_flow_connectors.file import FileSource
 
 
-class LogSink(FixedPartitionedSink[Outcome, int]):
+class LogSink(FixedPartitionedSink[Outcome | Heartbeat, int]):
     """Appends outcomes as JSON lines; its state is the length of the log."""
 
     def __init__(self, log: Path) -> None:
@@ -33,15 +33,16 @@ class LogSink(FixedPartitionedSink[Outcome, int]):
         return _Log(self.log, resume_state or 0)
 
 
-class _Log(StatefulSinkPartition[Outcome, int]):
+class _Log(StatefulSinkPartition[Outcome | Heartbeat, int]):
     def __init__(self, log: Path, length: int) -> None:
         self.file = log.open("ab")
         self.file.truncate(length)
 
-    def write_batch(self, values: list[Outcome]) -> None:
-        for outcome in values:
-            line = json.dumps({"kind": type(outcome).__name__, **asdict(outcome)})
-            self.file.write(line.encode() + b"\n")
+    def write_batch(self, values: list[Outcome | Heartbeat]) -> None:
+        for said in values:
+            if not isinstance(said, Heartbeat):
+                line = json.dumps({"kind": type(said).__name__, **asdict(said)})
+                self.file.write(line.encode() + b"\n")
 
     def snapshot(self) -> int:
         self.file.flush()

@@ -14,6 +14,8 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from overshoot_flow.flow import run
 
 SOURCES = ("a", "b")
+ACTIVATIONS_PER_NUMBER = 5
+"""With an epoch at every activation most epochs have nothing for the sink, and it no snapshot."""
 
 
 class SlowNumbers(FixedPartitionedSource[str, int]):
@@ -36,10 +38,14 @@ class _Part(StatefulSourcePartition[str, int]):
         self.key = key
         self.number = number
         self.end = end
+        self.activations = 0
 
     def next_batch(self) -> list[str]:
         if self.number == self.end:
             raise StopIteration
+        self.activations += 1
+        if self.activations % ACTIVATIONS_PER_NUMBER:
+            return []
         self.number += 1
         sys.stdout.write("number\n")
         sys.stdout.flush()
@@ -80,7 +86,7 @@ def main(folder: Path, end: int) -> None:
     flow = Dataflow("killed")
     keyed = op.key_on("key", op.input("numbers", flow, SlowNumbers(end)), lambda _: "all")
     op.output("file", keyed, CutFile(folder / "numbers.txt"))
-    run(flow, state=folder / "state", epoch_interval=timedelta(milliseconds=5))
+    run(flow, state=folder / "state", epoch_interval=timedelta(0))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +73,9 @@ def piece(start_us: int, end_us: int | None = None) -> Piece:
     )
 
 
+HEARTBEAT = Tick(stream_key="k", frames_emitted=0, pieces=())
+
+
 def run_out(source: ReaderPartition) -> None:
     """Activate `source`, which has nothing more to say, until it stops."""
     try:
@@ -84,14 +88,36 @@ def run_out(source: ReaderPartition) -> None:
 
 def test_without_infer_the_media_ends_by_itself() -> None:
     source = partition(ListReader([frame(0)]))
-    assert [type(item) for item in source.next_batch()] == [Frame, EndOfMedia]
+    assert [type(item) for item in source.next_batch()] == [Frame, Tick, EndOfMedia]
     run_out(source)
+    source.close()
+
+
+def test_every_epoch_has_a_tick_even_without_pieces() -> None:
+    taken = Turnstile(1)
+    assert taken.try_enter()
+    source = partition(ListReader([frame(0)]), turnstile=taken)
+    for _ in range(3):
+        assert source.next_batch() == [HEARTBEAT]
+        assert source.next_batch() == []
+        source.snapshot()
+    source.close()
+
+
+def test_a_tick_with_pieces_is_enough_for_an_epoch() -> None:
+    taken = Turnstile(1)
+    assert taken.try_enter()
+    source = partition(ListReader([]), turnstile=taken)
+    account_of().attach("a")
+    account_of().put(piece(1))
+    assert source.next_batch() == [replace(HEARTBEAT, pieces=(piece(1),))]
+    assert source.next_batch() == []
     source.close()
 
 
 def test_the_first_batch_is_small_and_then_the_session_brakes() -> None:
     source = partition(ListReader([frame(n) for n in range(100)]))
-    assert len(source.next_batch()) == UNATTACHED_BATCH
+    assert len(source.next_batch()) == UNATTACHED_BATCH + len([HEARTBEAT])
     account = account_of()
     account.attach("a")
     assert len(source.next_batch()) == account.capacity - UNATTACHED_BATCH
@@ -161,8 +187,9 @@ def test_a_file_that_cannot_be_opened_is_a_gap_and_an_end() -> None:
         raise MediaError("no video in it")
 
     source = ReaderPartition("k", "s", fail, Turnstile(1))
-    gap, end = source.next_batch()
+    gap, tick, end = source.next_batch()
     assert isinstance(gap, MediaGap)
+    assert tick == HEARTBEAT
     assert gap.detail == "no video in it"
     assert isinstance(end, EndOfMedia)
     source.close()
@@ -173,11 +200,11 @@ def test_partitions_take_turns() -> None:
     first_reader, second_reader = ListReader([frame(0)]), ListReader([frame(0)])
     first = partition(first_reader, "one", turnstile)
     second = partition(second_reader, "two", turnstile)
-    assert len(first.next_batch()) == 2
-    assert second.next_batch() == []
+    assert [type(item) for item in first.next_batch()] == [Frame, Tick, EndOfMedia]
+    assert [type(item) for item in second.next_batch()] == [Tick]
     run_out(first)
     assert first_reader.closed == 1
-    assert len(second.next_batch()) == 2
+    assert [type(item) for item in second.next_batch()] == [Frame, EndOfMedia]
     first.close()
     second.close()
     assert turnstile.try_enter()
@@ -214,8 +241,9 @@ def test_changed_media_is_reported_and_not_read() -> None:
     source = ReaderPartition(
         "k", "s", lambda _start_us: reader, Turnstile(1), changed="the file was replaced"
     )
-    gap, end = source.next_batch()
+    gap, tick, end = source.next_batch()
     assert isinstance(gap, MediaGap)
+    assert tick == HEARTBEAT
     assert (gap.reason, gap.detail) == (GapReason.SOURCE_CHANGED, "the file was replaced")
     assert isinstance(end, EndOfMedia)
     source.close()

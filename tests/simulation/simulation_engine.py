@@ -1,9 +1,11 @@
 """The engine: activations, epochs, the recovery store, and the death of the process.
 
 As measured of Bytewax: a source is activated; when the epoch ends, it is asked for its snapshot in
-the same activation; only then its items go through the operators and sinks, and a sink is asked
-for its snapshot when all items of the epoch have passed. An epoch is durable some time after that,
-at the latest when the next one's snapshot is asked for.
+the same activation; only then its items go through the operators and sinks, and a sink partition is
+asked for its snapshot when all items of the epoch have passed, if there was one for it. An epoch is
+durable some time after that, at the latest when the next one's snapshot is asked for. A crash
+leaves snapshots of epochs that never became durable, and the next life gives its epochs the same
+numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from simulation_checks import Checks, Row, Violation
 from simulation_disk import RowBatch, SimulatedPartition
@@ -25,7 +27,7 @@ from overshoot_flow.flow.items import FrameFailed, FrameFiltered, Item
 from overshoot_flow.flow.partition import ReaderPartition
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.media.reader import MediaProblem
-from overshoot_flow.results import Failure, Gap, Outcome, Result
+from overshoot_flow.results import Failure, Gap, Heartbeat, Outcome, Result
 from overshoot_flow.schema.records import Dataset, RecordBatchOf
 from overshoot_flow.session.ledger import Ledger
 
@@ -56,19 +58,38 @@ class SimulatedReader:
         """There is no thread."""
 
 
+SOURCES: Final = "sources"
+"""The key of all sources' states together; the others are names of sink partitions."""
+
+
 @dataclass(slots=True)
 class RecoveryStore:
-    """The newest durable epoch's states, pickled as the engine does."""
+    """Pickled states by key and epoch; `resume_epoch` is the first that is not durable."""
 
-    sources: bytes | None = None
-    writers: bytes | None = None
-    newest_epoch: int = 0
+    resume_epoch: int = 1
+    _snapshots: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
-    def resumed(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the states of sources and sink partitions to go on from."""
-        sources = {} if self.sources is None else pickle.loads(self.sources)  # noqa: S301 - own data
-        writers = {} if self.writers is None else pickle.loads(self.writers)  # noqa: S301 - own data
-        return sources, writers
+    def write(self, key: str, epoch: int, state: bytes) -> None:
+        """Keep a snapshot; it counts once its epoch is durable."""
+        self._snapshots.setdefault(key, {})[epoch] = state
+
+    def forget_lost_epochs(self) -> None:
+        """Do what `RunStore.forget_lost_epochs` does to the engine's store."""
+        for states in self._snapshots.values():
+            for epoch in [each for each in states if each >= self.resume_epoch]:
+                del states[epoch]
+
+    def resumed(self) -> dict[str, Any]:
+        """Return the newest durable states by key."""
+        newest = {
+            key: max((epoch for epoch in states if epoch < self.resume_epoch), default=None)
+            for key, states in self._snapshots.items()
+        }
+        return {
+            key: pickle.loads(self._snapshots[key][epoch])  # noqa: S301 - own data
+            for key, epoch in newest.items()
+            if epoch is not None
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +98,11 @@ class _EpochEnd:
 
     epoch: int
     sources: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Beat:
+    """Stands in the queue to the sink for heartbeats to all its partitions."""
 
 
 @dataclass(slots=True)
@@ -93,7 +119,8 @@ class Life:
         infers: The `infer` steps.
         ledger: The process's ledger.
         moment: Called wherever the process may die.
-        begins_with: Number of the first epoch.
+        epoch: Number of the first epoch.
+        serial: Added to an epoch's number it makes one that no other life has.
     """
 
     schedule: Schedule
@@ -106,13 +133,14 @@ class Life:
     ledger: Ledger
     moment: Callable[[str], None]
     epoch: int
+    serial: int
     ask_to_stop_at: int
     stop: Callable[[], None]
-    _to_sink: deque[list[Row] | _EpochEnd] = field(default_factory=deque)
+    _to_sink: deque[list[Row] | _Beat | _EpochEnd] = field(default_factory=deque)
     _reading: dict[str, ReaderPartition] = field(default_factory=dict)
     _states: dict[str, Any] = field(default_factory=dict)
-    _writer_states: dict[str, Any] = field(default_factory=dict)
-    _unsaved: tuple[int, bytes, bytes] | None = None
+    _awake: set[str] = field(default_factory=set)
+    _unsaved: tuple[_EpochEnd, dict[str, bytes]] | None = None
 
     async def run(self) -> None:
         """Activate the sources until they have ended, then make the last epoch durable."""
@@ -152,6 +180,8 @@ class Life:
         self._check_brakes()
         if rows:
             self._to_sink.append(rows)
+        if batches and self.schedule.heartbeats:
+            self._to_sink.append(_Beat())
         if sources is not None:
             self._to_sink.append(_EpochEnd(self.epoch, sources))
             self.epoch += 1
@@ -168,7 +198,9 @@ class Life:
         rows: list[Row] = []
         for step_id, infer in self.infers.items():
             rows += [
-                Row(step_id, stream_key, self.epoch, outcome) for outcome in infer(list(passed))
+                Row(step_id, stream_key, self.serial + self.epoch, said)
+                for said in infer(list(passed))
+                if not isinstance(said, Heartbeat)
             ]
         return rows
 
@@ -211,6 +243,8 @@ class Life:
             work = self._to_sink.popleft()
             if isinstance(work, _EpochEnd):
                 self._end_epoch(work)
+            elif isinstance(work, _Beat):
+                self._awake.update(self.writers)
             else:
                 self._write(work)
             if self._unsaved is not None and self.random.random() < 0.5:
@@ -220,9 +254,10 @@ class Life:
         names = list(self.writers)
         for row in rows:
             self.checks.written(row)
-            writer = self.writers[names[int(row.stream_key[-1]) % len(names)]]
+            name = names[int(row.stream_key[-1]) % len(names)]
+            self._awake.add(name)
             self.moment("write")
-            writer.write_batch(
+            self.writers[name].write_batch(
                 [
                     RecordBatchOf(
                         dataset=_dataset(row.outcome),
@@ -234,21 +269,23 @@ class Life:
 
     def _end_epoch(self, end: _EpochEnd) -> None:
         self._save()
-        for name, writer in self.writers.items():
-            self._writer_states[name] = writer.snapshot()
+        states = {name: pickle.dumps(self.writers[name].snapshot()) for name in sorted(self._awake)}
+        self._awake.clear()
         self.moment("sinks snapshot")
-        self._unsaved = (end.epoch, end.sources, pickle.dumps(self._writer_states))
+        self._unsaved = (end, states)
 
     def _save(self) -> None:
         """What was the last epoch becomes durable."""
         if self._unsaved is None:
             return
-        epoch, sources, writers = self._unsaved
+        end, states = self._unsaved
         self._unsaved = None
-        self.moment("save")
-        self.store.newest_epoch = epoch
-        self.store.sources, self.store.writers = sources, writers
-        self.checks.durable(epoch, pickle.loads(sources))  # noqa: S301 - own data
+        for key, state in ((SOURCES, end.sources), *states.items()):
+            self.moment("save")
+            self.store.write(key, end.epoch, state)
+        self.moment("durable")
+        self.store.resume_epoch = end.epoch + 1
+        self.checks.durable(self.serial + end.epoch, pickle.loads(end.sources))  # noqa: S301 - own data
 
 
 def _dataset(outcome: Outcome) -> Dataset:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from simulation_checks import Checks, Violation
 from simulation_disk import MemoryDisk, MemoryPath, SimulatedPartition
-from simulation_engine import Life, RecoveryStore, SimulatedCrash, SimulatedReader
+from simulation_engine import SOURCES, Life, RecoveryStore, SimulatedCrash, SimulatedReader
 from simulation_loop import VirtualClock, VirtualLoop
 from simulation_schedule import Sample, Schedule
 from simulation_service import (
@@ -83,7 +83,6 @@ class SimulatedRun:
     service: SimulatedService = field(init=False)
     disk: MemoryDisk = field(init=False)
     lives: int = 0
-    _epoch: int = 0
     _moments_left: int = -1
 
     def __post_init__(self) -> None:
@@ -139,10 +138,7 @@ class SimulatedRun:
         STOP.clear()
         try:
             life = self._new_life(ledger, stop_at)
-            try:
-                await life.run()
-            finally:
-                self._epoch = life.epoch + 1
+            await life.run()
             await self._end_well(life, ledger, runtime)
         except SimulatedCrash:
             # Nobody deletes the streams of a dead process; they end with their leases.
@@ -171,7 +167,9 @@ class SimulatedRun:
 
     def _new_life(self, ledger: Ledger, stop_at: int) -> Life:
         schedule = self.schedule
-        sources, writers = self.store.resumed()
+        self.store.forget_lost_epochs()
+        states = self.store.resumed()
+        sources = states.get(SOURCES, {})
         service = _service(schedule.deadline_s)
         turnstile = Turnstile(schedule.places)
         return Life(
@@ -184,7 +182,7 @@ class SimulatedRun:
                 for key in self.checks.samples
             },
             writers={
-                name: self._writer(name, writers.get(name))
+                name: self._writer(name, states.get(name))
                 for name in (f"part-{number}" for number in range(schedule.writers))
             },
             infers={
@@ -193,7 +191,8 @@ class SimulatedRun:
             },
             ledger=ledger,
             moment=self._moment,
-            epoch=self._epoch,
+            epoch=self.store.resume_epoch,
+            serial=self.lives * 1_000_000,
             ask_to_stop_at=stop_at,
             stop=STOP.set,
         )

@@ -180,8 +180,8 @@ _OPERATOR: Final = (
         "a step emits the outcomes of all steps",
         _Infer,
         "__call__",
-        "if piece.step_id == self.step_id",
-        "",
+        "if piece.step_id == self.step_id:",
+        "if True:",
     ),
     Mutant(
         "a frame that is finished already is not released",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from simulation_disk import MemoryLog, SimulatedPartition
+from simulation_engine import RecoveryStore
 from simulation_planting import Mutant
 
 from overshoot_flow_connectors.parquet_durable import DurablePartition
@@ -12,6 +13,13 @@ from overshoot_flow_connectors.parquet_phases import TwoPhases
 from overshoot_flow_connectors.parquet_state import ParquetState
 
 SINK_MUTANTS: Final = (
+    Mutant(
+        "snapshots of lost epochs stay in the store",
+        RecoveryStore,
+        "forget_lost_epochs",
+        "del states[epoch]",
+        "pass",
+    ),
     Mutant(
         "files are published in the epoch that stages them",
         TwoPhases,

@@ -56,6 +56,7 @@ class Schedule:
         pace_s: Longest time between two activations of the sources.
         epoch_share: How many of the source's activations close an epoch.
         sink_lag: How often the sink falls behind the source.
+        heartbeats: Whether they reach the sink; an operator of the user may swallow them.
     """
 
     seed: int
@@ -80,6 +81,7 @@ class Schedule:
     pace_s: float
     epoch_share: float
     sink_lag: float
+    heartbeats: bool
 
     @classmethod
     def of(cls, seed: int) -> Schedule:
@@ -112,6 +114,7 @@ class Schedule:
             pace_s=pick((0.15, 0.4, 0.8)),
             epoch_share=pick((0.2, 0.5)),
             sink_lag=pick((0.0, 0.5)),
+            heartbeats=pick((True, True, False)),
         )
 
     def simpler(self) -> Iterator[Schedule]:
