@@ -48,32 +48,39 @@ class _Counter(StatefulSourcePartition[int, int]):
         return self.number
 
 
-class Kept(FixedPartitionedSink[int, None]):
-    def __init__(self, kept: list[int], *partitions: str) -> None:
+class Kept(FixedPartitionedSink[int, int]):
+    """Keeps the numbers; a partition's state is how many it has seen, and `resumed` notes it."""
+
+    def __init__(self, kept: list[int], resumed: list[int], *partitions: str) -> None:
         self.kept = kept
+        self.resumed = resumed
         self.partitions = list(partitions)
 
     def list_parts(self) -> list[str]:
         return self.partitions
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _KeptPart:
-        return _KeptPart(self.kept)
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> _KeptPart:
+        self.resumed.append(resume_state or 0)
+        return _KeptPart(self.kept, resume_state or 0)
 
 
-class _KeptPart(StatefulSinkPartition[int, None]):
-    def __init__(self, kept: list[int]) -> None:
+class _KeptPart(StatefulSinkPartition[int, int]):
+    def __init__(self, kept: list[int], seen: int) -> None:
         self.kept = kept
+        self.seen = seen
 
     def write_batch(self, values: list[int]) -> None:
         self.kept += values
+        self.seen += len(values)
 
-    def snapshot(self) -> None:
-        return None
+    def snapshot(self) -> int:
+        return self.seen
 
 
 def numbers_flow(
     *keys: str,
     kept: list[int] | None = None,
+    resumed: list[int] | None = None,
     name: str = "numbers",
     step: str = "in",
     inserted: str | None = None,
@@ -87,5 +94,6 @@ def numbers_flow(
     if inserted is not None:
         numbers = op.map(inserted, numbers, lambda number: number)
     keyed = op.key_on("key", numbers, str)
-    op.output("out", keyed, Kept([] if kept is None else kept, *partitions))
+    sink = Kept([] if kept is None else kept, [] if resumed is None else resumed, *partitions)
+    op.output("out", keyed, sink)
     return flow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -127,6 +128,20 @@ def test_a_store_from_before_the_last_start_is_refused(state: Path, tmp_path: Pa
     copy.rename(state / "bytewax")
     with pytest.raises(ConfigurationError, match=r"is older than the run: .* after 1 starts"):
         run(numbers_flow("a", "b", "c"), state=state)
+
+
+def test_a_snapshot_of_an_epoch_that_was_lost_never_comes_back(state: Path) -> None:
+    with closing(sqlite3.connect(store_of(state))) as database, database:
+        (resume_epoch,) = database.execute("SELECT max(worker_frontier) FROM fronts").fetchone()
+        database.execute(
+            "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)",
+            ("numbers.out", "0", resume_epoch, pickle.dumps(99)),
+        )
+    resumed: list[int] = []
+    for _ in range(3):
+        # Nothing comes to the sink: it has no snapshot that could replace the lost one.
+        run(numbers_flow("a", "b", resumed=resumed), state=state)
+    assert resumed == [10, 10, 10]
 
 
 def test_the_store_of_another_run_is_refused(state: Path, tmp_path: Path) -> None:
