@@ -62,6 +62,10 @@ class FileSource(FixedPartitionedSource[Item, ReaderState]):
         """Return the partition keys."""
         return [key for key, _ in self.sources]
 
+    def identities(self) -> dict[str, str]:
+        """Return the path behind every partition key, for `IdentifiedSource`."""
+        return {key: str(path) for key, path in self.sources}
+
     def build_part(
         self,
         step_id: str,  # noqa: ARG002 - the engine's signature

@@ -17,9 +17,6 @@ from overshoot_flow.flow.run_store import Progress
 FORMAT: Final = 1
 """Version of the state folder's contents; raised when another library could misread them."""
 
-_PARTS_KEPT: Final = 100
-"""A flow that is restarted for years must not have a manifest that grows for years."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
@@ -27,18 +24,14 @@ class Manifest:
 
     Attributes:
         run_id: Random name of the run, the same in all of its parts.
-        part_ids: Random names of the last parts of the run; each start is a part.
         shape: The flow at the last start.
         progress: How far the store was at the last start.
-        outputs: Identity of the place that each sink step writes to, for those that told it.
         begun_with: Version of the library that began the run.
     """
 
     run_id: str
-    part_ids: tuple[str, ...]
     shape: RunShape
     progress: Progress = field(default_factory=Progress)
-    outputs: Mapping[str, str] = field(default_factory=dict)
     begun_with: str = __version__
 
     def write(self, file: Path) -> None:
@@ -48,9 +41,7 @@ class Manifest:
             "library": __version__,
             "begun_with": self.begun_with,
             "run_id": self.run_id,
-            "part_ids": list(self.part_ids[-_PARTS_KEPT:]),
             "progress": {"executions": self.progress.executions, "epoch": self.progress.epoch},
-            "outputs": dict(self.outputs),
             "shape": self.shape.to_document(),
         }
         new = file.with_name(f"{file.name}.new")
@@ -78,10 +69,8 @@ class Manifest:
         try:
             return cls(
                 run_id=str(document["run_id"]),
-                part_ids=tuple(document["part_ids"]),
                 shape=RunShape.from_document(document["shape"]),
                 progress=Progress(**document["progress"]),
-                outputs=dict(document["outputs"]),
                 begun_with=str(document["begun_with"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError):

@@ -12,9 +12,8 @@ without naming the cause, or doubles records where the state does not fit (see `
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -35,21 +34,6 @@ _STORE: Final = "bytewax"
 _NOT_STRANGE: Final = {_LOCK, _MANIFEST, f"{_MANIFEST}.new", _STORE, "lost+found"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputFacts:
-    """What an output tells of the run that wrote it last.
-
-    Attributes:
-        output_id: Random name of the place, made when it was new.
-        run_id: `RunState.run_id` of the run that wrote it.
-        part_id: `RunState.part_id` of the part that wrote it last.
-    """
-
-    output_id: str
-    run_id: str
-    part_id: str
-
-
 class RunState:
     """Locks and checks a state folder; a context manager, to be entered once.
 
@@ -59,7 +43,6 @@ class RunState:
 
     Attributes:
         run_id: Random name of the run, the same in all of its parts; empty before entering.
-        part_id: Random name of this part of the run; empty before entering.
 
     Raises:
         ConfigurationError: On entering: the folder is in use, is something else, cannot be used,
@@ -71,11 +54,7 @@ class RunState:
         self._shape = shape
         self._store = RunStore(self._directory / _STORE)
         self._exit = contextlib.ExitStack()
-        # Sinks ask from the threads of the engine's workers.
-        self._outputs_lock = threading.Lock()
-        self._manifest: Manifest | None = None
         self.run_id = ""
-        self.part_id = ""
 
     @property
     def recovery_config(self) -> RecoveryConfig:
@@ -87,7 +66,9 @@ class RunState:
         with _disk_errors(self._directory), contextlib.ExitStack() as stack:
             self._make_directory()
             stack.enter_context(RunLock(self._directory / _LOCK))
-            self._begin_part(self._resumed() if self._file.exists() else self._new())
+            manifest = self._resumed() if self._file.exists() else self._new()
+            manifest.write(self._file)
+            self.run_id = manifest.run_id
             self._exit = stack.pop_all()
         return self
 
@@ -100,52 +81,9 @@ class RunState:
         """Free the folder."""
         self._exit.close()
 
-    def check_output(self, step_id: str, facts: OutputFacts) -> None:
-        """Compare a sink's output with this run, before anything is written to it.
-
-        A sink keeps the facts beside its output, calls this with those it finds, and then
-        replaces them by those of this part. It finds what the store alone cannot tell: the whole
-        state folder may be a copy from before the output's last rows were written.
-
-        Raises:
-            ConfigurationError: The output is another run's or another place than before, or newer
-                than this state; the text says what to do.
-        """
-        manifest = self._entered()
-        if facts.run_id != self.run_id:
-            raise ConfigurationError(
-                f"step {step_id}: the output was written by run {facts.run_id}, the state in "
-                f"{self._directory} belongs to run {self.run_id}: name the state folder and the "
-                "output of one run, or begin anew with an empty state folder and an empty output"
-            )
-        if facts.part_id not in manifest.part_ids:
-            raise ConfigurationError(
-                f"step {step_id}: the state in {self._directory} is older than the output, going "
-                "on would repeat rows: bring the newest state back, or begin anew with an empty "
-                "state folder and an empty output"
-            )
-        with self._outputs_lock:
-            manifest = self._entered()
-            known = manifest.outputs.get(step_id, facts.output_id)
-            if known != facts.output_id:
-                raise ConfigurationError(
-                    f"step {step_id}: the run wrote to the output {known} so far, this one is "
-                    f"{facts.output_id}: name the old one, or begin anew with an empty state "
-                    "folder and an empty output"
-                )
-            if step_id not in manifest.outputs:
-                outputs = {**manifest.outputs, step_id: facts.output_id}
-                self._write(replace(manifest, outputs=outputs))
-
     @property
     def _file(self) -> Path:
         return self._directory / _MANIFEST
-
-    def _entered(self) -> Manifest:
-        if self._manifest is None:
-            msg = "a run's state is used inside of its `with` block only"
-            raise RuntimeError(msg)
-        return self._manifest
 
     def _make_directory(self) -> None:
         if self._directory.exists() and not self._directory.is_dir():
@@ -166,7 +104,7 @@ class RunState:
                 "whole folder back from a copy, or begin anew with an empty state folder and an "
                 "empty output"
             )
-        manifest = Manifest(run_id=uuid4().hex, part_ids=(), shape=self._shape)
+        manifest = Manifest(run_id=uuid4().hex, shape=self._shape)
         self._store.create(manifest.run_id)
         return manifest
 
@@ -178,15 +116,6 @@ class RunState:
             raise ConfigurationError(f"{self._directory} belongs to another run: {change}.")
         self._store.forget_lost_epochs(progress)
         return replace(manifest, shape=self._shape, progress=progress)
-
-    def _begin_part(self, manifest: Manifest) -> None:
-        self.run_id, self.part_id = manifest.run_id, uuid4().hex
-        self._write(replace(manifest, part_ids=(*manifest.part_ids, self.part_id)))
-
-    def _write(self, manifest: Manifest) -> None:
-        with _disk_errors(self._directory):
-            manifest.write(self._file)
-        self._manifest = manifest
 
 
 @contextlib.contextmanager

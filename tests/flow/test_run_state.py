@@ -17,7 +17,7 @@ from small_flows import numbers_flow
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.flow import run
 from overshoot_flow.flow.run_shape import shape_of
-from overshoot_flow.flow.run_state import OutputFacts, RunState
+from overshoot_flow.flow.run_state import RunState
 
 
 @pytest.fixture
@@ -73,9 +73,6 @@ def test_every_start_is_a_part_of_one_run(state: Path) -> None:
     with RunState(state, shape) as second:
         pass
     assert first.run_id == second.run_id != ""
-    assert first.part_id != second.part_id
-    manifest = json.loads((state / "manifest.json").read_text())
-    assert manifest["part_ids"][-2:] == [first.part_id, second.part_id]
     assert not (state / "manifest.json.new").exists()
 
 
@@ -201,59 +198,3 @@ def test_the_store_keeps_no_snapshots_that_newer_ones_have_replaced(tmp_path: Pa
         (kept,) = database.execute(sources).fetchone()
     # One for each source, and those of the epoch that was not yet collected.
     assert 20 <= kept <= 40
-
-
-class TestCheckOutput:
-    """What a sink finds beside its output."""
-
-    @staticmethod
-    def entered(state: Path) -> RunState:
-        return RunState(state, shape_of(numbers_flow("a", "b")))
-
-    @staticmethod
-    def facts(state: RunState, output_id: str = "place") -> OutputFacts:
-        return OutputFacts(output_id=output_id, run_id=state.run_id, part_id=state.part_id)
-
-    def test_the_output_of_this_run_is_taken(self, state: Path) -> None:
-        with self.entered(state) as part:
-            part.check_output("numbers.out", self.facts(part))
-            left_behind = self.facts(part)
-        with self.entered(state) as part:
-            part.check_output("numbers.out", left_behind)
-
-    def test_the_output_of_another_run_is_refused(self, state: Path, tmp_path: Path) -> None:
-        with self.entered(tmp_path / "other") as other:
-            facts = self.facts(other)
-        with (
-            self.entered(state) as part,
-            pytest.raises(ConfigurationError, match=f"written by run {other.run_id}"),
-        ):
-            part.check_output("numbers.out", facts)
-
-    def test_another_output_is_refused(self, state: Path) -> None:
-        with self.entered(state) as part:
-            part.check_output("numbers.out", self.facts(part))
-            part.check_output("numbers.second", self.facts(part, "elsewhere"))
-        with (
-            self.entered(state) as part,
-            pytest.raises(ConfigurationError, match="wrote to the output place so far, this one"),
-        ):
-            part.check_output("numbers.out", self.facts(part, "elsewhere"))
-
-    def test_an_output_that_is_newer_than_a_copied_state_is_refused(
-        self, state: Path, tmp_path: Path
-    ) -> None:
-        shutil.copytree(state, tmp_path / "copy")
-        with self.entered(state) as part:
-            facts = self.facts(part)
-        with (
-            self.entered(tmp_path / "copy") as old,
-            pytest.raises(ConfigurationError, match="older than the output"),
-        ):
-            old.check_output("numbers.out", facts)
-
-    def test_it_needs_the_folder(self, state: Path) -> None:
-        with pytest.raises(RuntimeError, match="inside of its `with` block"):
-            self.entered(state).check_output(
-                "numbers.out", OutputFacts(output_id="", run_id="", part_id="")
-            )

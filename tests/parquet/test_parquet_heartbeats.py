@@ -87,5 +87,3 @@ def test_the_keys_cover_every_partition_and_are_few(tmp_path: Path) -> None:
 
 def test_a_flow_without_sinks_needs_no_keys() -> None:
     assert heartbeat_keys(Dataflow("empty")) == ()
-
-
