@@ -20,6 +20,7 @@ KEY_VARIABLE: Final = "OVERSHOOT_API_KEY"
 
 # The limits of the v0.2 contract.
 TOKENS_PER_SECOND: Final = 128
+STREAMS_PER_KEY: Final = 5
 TARGET_FPS_RANGE: Final = (1, 30)
 CLIP_LENGTH_RANGE_S: Final = (0.1, 60.0)
 INTERVAL_RANGE_S: Final = (0.1, 60.0)
@@ -248,6 +249,7 @@ class Service:
         answers_deadline_s: How long after the last published frame an answer may still come.
         max_restarts: How many new streams in a row, none of which gave an answer, are tried
             before the session fails.
+        max_streams: How many streams the key may have at once.
 
     Raises:
         ConfigurationError: The key cannot be sent, the base URL cannot be one, or a bound is not
@@ -260,6 +262,7 @@ class Service:
     connect_timeout_s: float = 15.0
     answers_deadline_s: float = 10.0
     max_restarts: int = 5
+    max_streams: int = STREAMS_PER_KEY
 
     def __post_init__(self) -> None:
         """Refuse what could never reach the service."""
@@ -272,6 +275,8 @@ class Service:
                 raise ConfigurationError(f"{name} is {value:g}; it must be above 0 and finite")
         if self.max_restarts < 0:
             raise ConfigurationError(f"max_restarts is {self.max_restarts}; 0 is the least")
+        if self.max_streams < 1:
+            raise ConfigurationError(f"max_streams is {self.max_streams}; 1 is the least")
 
 
 def _check_key(key: Secret) -> None:

@@ -33,6 +33,7 @@ class FileSource(FixedPartitionedSource[Item, ReaderState]):
 
     Attributes:
         sources: Partition key and absolute path of every file, in order.
+        concurrent: As given.
 
     Raises:
         ConfigurationError: A path leads to no readable file, or a number is out of range.
@@ -52,6 +53,7 @@ class FileSource(FixedPartitionedSource[Item, ReaderState]):
             raise ConfigurationError(f"concurrent must be at least 1 file, not {concurrent}")
         self._plan: SamplingPlan = EveryFrame() if sample is None else sample
         self._max_height = max_height
+        self.concurrent = concurrent
         self._turnstile = Turnstile(concurrent)
         self.sources: list[tuple[str, Path]] = [
             (source_key(path), path) for path in find_videos(paths)

@@ -52,7 +52,7 @@ def infer(
             library on the same worker, or an operator in between swallowed some.
     """
     schema = None if inference.output_schema is None else OutputSchema(inference.output_schema)
-    return op.flat_map_batch(step_id, frames, _Infer(step_id, inference, service, schema))
+    return op.flat_map_batch(step_id, frames, InferStep(step_id, inference, service, schema))
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class _Stream:
 
 
 @dataclass(slots=True)
-class _Infer:
+class InferStep:
     """The step's function. Several workers share it; each stream key belongs to one of them."""
 
     step_id: str
@@ -75,6 +75,7 @@ class _Infer:
     _streams: dict[str, _Stream] = field(default_factory=dict)
 
     def __call__(self, items: list[Item]) -> list[Outcome | Heartbeat]:
+        """Hand frames over, and return what the ticks bring back."""
         said: list[Outcome | Heartbeat] = []
         for item in items:
             if isinstance(item, Tick):

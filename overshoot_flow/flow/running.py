@@ -22,6 +22,7 @@ from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.flow.heartbeats import heartbeat_keys
 from overshoot_flow.flow.run_shape import shape_of
 from overshoot_flow.flow.run_state import RunState
+from overshoot_flow.flow.slots import check_slots
 from overshoot_flow.flow.stopping import STOP
 from overshoot_flow.session.runtime import RUNTIME
 
@@ -92,11 +93,13 @@ def run(
         epoch_interval: How often positions and records become durable together.
 
     Raises:
-        ConfigurationError: The state does not fit the flow, or another process uses it.
+        ConfigurationError: The state does not fit the flow, or another process uses it; or the
+            flow's streams can starve each other.
         KeyboardInterrupt: The second signal came.
         OvershootFlowError: A step failed with it.
         bytewax.errors.BytewaxRuntimeError: A step failed with anything else; see its cause.
     """
+    check_slots(flow)
     if state is None:
         return _run(flow, None, workers, epoch_interval)
     with RunState(Path(state), shape_of(flow)) as durable:

@@ -22,7 +22,7 @@ from simulation_checks import Checks, Row, Violation
 from simulation_disk import RowBatch, SimulatedPartition
 from simulation_schedule import Sample, Schedule
 
-from overshoot_flow.flow.inference import _Infer
+from overshoot_flow.flow.inference import InferStep
 from overshoot_flow.flow.items import FrameFailed, FrameFiltered, Item
 from overshoot_flow.flow.partition import ReaderPartition
 from overshoot_flow.media.frames import Frame
@@ -129,7 +129,7 @@ class Life:
     store: RecoveryStore
     partitions: dict[str, ReaderPartition]
     writers: dict[str, SimulatedPartition]
-    infers: dict[str, _Infer]
+    infers: dict[str, InferStep]
     ledger: Ledger
     moment: Callable[[str], None]
     epoch: int

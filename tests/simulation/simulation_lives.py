@@ -22,7 +22,7 @@ from overshoot_flow.config import ClipMode, FrameMode, Inference, Secret, Servic
 from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.flow import inference as inference_module
 from overshoot_flow.flow import partition as partition_module
-from overshoot_flow.flow.inference import _Infer
+from overshoot_flow.flow.inference import InferStep
 from overshoot_flow.flow.partition import ReaderPartition, Turnstile
 from overshoot_flow.flow.stopping import STOP
 from overshoot_flow.media.frames import Frame
@@ -186,7 +186,9 @@ class SimulatedRun:
                 for name in (f"part-{number}" for number in range(schedule.writers))
             },
             infers={
-                step_id: _Infer(step_id, _inference(step_id, schedule.mode), service, schema=None)
+                step_id: InferStep(
+                    step_id, _inference(step_id, schedule.mode), service, schema=None
+                )
                 for step_id in self.checks.step_ids
             },
             ledger=ledger,

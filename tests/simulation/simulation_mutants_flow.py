@@ -6,7 +6,7 @@ from typing import Final
 
 from simulation_planting import Mutant
 
-from overshoot_flow.flow.inference import _Infer
+from overshoot_flow.flow.inference import InferStep
 from overshoot_flow.flow.partition import ReaderPartition
 from overshoot_flow.session.ledger import Account
 from overshoot_flow.session.position import Position
@@ -178,21 +178,21 @@ _LEDGER: Final = (
 _OPERATOR: Final = (
     Mutant(
         "a step emits the outcomes of all steps",
-        _Infer,
+        InferStep,
         "__call__",
         "if piece.step_id == self.step_id:",
         "if True:",
     ),
     Mutant(
         "a frame that is finished already is not released",
-        _Infer,
+        InferStep,
         "_hand_over",
         "stream.account.release(self.step_id)",
         "pass",
     ),
     Mutant(
         "a resumed step asks again about what it had finished",
-        _Infer,
+        InferStep,
         "_hand_over",
         "if stream.account.finished_before(self.step_id, item.pts_us):",
         "if False:",
