@@ -1,9 +1,4 @@
-"""A directory of Hive-partitioned Parquet datasets whose files appear whole or not at all.
-
-Every file is written below `_staging/`, synced, and moved to its place with one rename. A
-staging area belongs to one writer at a time; what a dead writer left in it is removed when the
-next one opens it.
-"""
+"""Files of a directory of Hive-partitioned Parquet datasets: names, places, locks, columns."""
 
 from __future__ import annotations
 
@@ -11,11 +6,8 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import shutil
-import uuid
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -27,7 +19,6 @@ import pyarrow.parquet as pq
 from overshoot_flow.errors import ConfigurationError, SinkError
 from overshoot_flow.schema.records import Dataset, RecordBatchOf, utc_dates
 
-STAGING: Final = "_staging"
 ROW_GROUP_ROWS: Final = 65_536
 
 # File systems hold names of 255 bytes; `source=` and the digest of a shortened key take some.
@@ -53,14 +44,6 @@ def partition_value(key: str) -> str:
     return f"{kept}~{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-@dataclass(frozen=True, slots=True)
-class StagedFile:
-    """A complete, synced Parquet file that no reader sees yet."""
-
-    path: Path
-    rows: int
-
-
 class DirectoryLock:
     """Keeps other writers out of a directory, until it is released or the process ends.
 
@@ -79,60 +62,6 @@ class DirectoryLock:
     def release(self) -> None:
         """Let others in; repeating it is harmless."""
         self._release()
-
-
-class StagingArea:
-    """The part of a dataset directory where one writer prepares files.
-
-    Args:
-        directory: The directory of all datasets; created when missing.
-        name: Name of the writer, the same in every run.
-
-    Raises:
-        ConfigurationError: Another writer of the same name is at work in this directory.
-        SinkError: The staging area cannot be created or cleaned.
-    """
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self._directory = directory
-        self._path = directory / STAGING / quote(name, safe="")
-        with disk_errors(self._path):
-            self._lock = DirectoryLock(self._path)
-            for leftover in self._path.iterdir():
-                leftover.unlink()
-
-    def write(self, batches: Sequence[pa.RecordBatch]) -> StagedFile:
-        """Write the batches, which are of one schema, into a complete file and sync it.
-
-        Raises:
-            SinkError: The disk refused; no file is left behind.
-        """
-        path = self._path / f"{uuid.uuid4().hex}.parquet"
-        return StagedFile(path, write_file(path, batches))
-
-    def publish(self, staged: StagedFile, place: Path) -> Path:
-        """Move a staged file into `place`, relative to the directory, for readers to see.
-
-        Raises:
-            SinkError: The disk refused; the file is not visible.
-        """
-        target = self._directory / place / f"part-{staged.path.name}"
-        with disk_errors(target):
-            make_directories(target.parent)
-            staged.path.rename(target)
-            sync_directory(target.parent)
-        return target
-
-    def close(self) -> None:
-        """Remove the staging area with everything in it that was not published."""
-        try:
-            with disk_errors(self._path):
-                shutil.rmtree(self._path)
-                # Other writers may still be at work beside this one.
-                with contextlib.suppress(OSError):
-                    self._path.parent.rmdir()
-        finally:
-            self._lock.release()
 
 
 def write_file(path: Path, batches: Sequence[pa.RecordBatch]) -> int:

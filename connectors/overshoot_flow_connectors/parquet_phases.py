@@ -98,18 +98,26 @@ class TwoPhases:
     Args:
         state: What was saved last.
         rolling: When the log becomes files.
-        durable: Whether the folder says that a state of the run is durable.
+        must_mark: Whether the folder has still to say when a state of the run is durable.
     """
 
-    def __init__(self, state: ParquetState, rolling: Rolling, *, durable: bool) -> None:
+    def __init__(self, state: ParquetState, rolling: Rolling, *, must_mark: bool) -> None:
         self.state = state
         self._rolling = rolling
-        self._durable = durable
+        self._must_mark = must_mark
         self._snapshots = 0
 
     @classmethod
-    def begin(cls, run_id: str, disk: OnDisk, rolling: Rolling) -> tuple[Self, tuple[Action, ...]]:
+    def begin(
+        cls, run_id: str, disk: OnDisk, rolling: Rolling, *, resumable: bool
+    ) -> tuple[Self, tuple[Action, ...]]:
         """Begin a run.
+
+        Args:
+            run_id: Name of the run.
+            disk: What the folder says.
+            rolling: When the log becomes files.
+            resumable: Whether the run has a recovery state, without which nobody may begin anew.
 
         Raises:
             ConfigurationError: The folder has rows of a run that can only go on with its state.
@@ -120,7 +128,8 @@ class TwoPhases:
                 "with that run's state folder, or begin anew with an empty output"
             )
         state = ParquetState(run_id=run_id)
-        return cls(state, rolling, durable=False), (BeginRun(run_id), OpenLog(0, 0))
+        phases = cls(state, rolling, must_mark=resumable)
+        return phases, (BeginRun(run_id), OpenLog(0, 0))
 
     @classmethod
     def resume(
@@ -149,7 +158,7 @@ class TwoPhases:
                 actions += _make_visible(state)
             state = ParquetState(run_id=state.run_id, sequence=state.sequence + 1)
         actions += (Tidy(state.sequence), OpenLog(state.sequence, state.log_bytes))
-        return cls(state, rolling, durable=True), tuple(actions)
+        return cls(state, rolling, must_mark=False), tuple(actions)
 
     def snapshot(self, log_bytes: int, log_rows: int, now_s: float) -> tuple[Action, ...]:
         """End an epoch; `state` is to be saved once the actions are done.
@@ -180,9 +189,9 @@ class TwoPhases:
         return (*actions, *_make_visible(self.state))
 
     def _mark_durable(self) -> list[Action]:
-        if self._durable:
+        if not self._must_mark:
             return []
-        self._durable = True
+        self._must_mark = False
         return [MarkDurable(self.state.run_id)]
 
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
-
-LOG_BYTES: Final = 256 * 1024 * 1024
-"""A log of this size is rolled whatever its rows: it is read back into memory as a whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,11 +11,13 @@ class Rolling:
 
     Attributes:
         rows: Rows that are enough for a file.
+        log_bytes: Bytes that are enough; a log is read back into memory as a whole.
         interval_s: Seconds after which the first row has waited long enough.
         buffer_bytes: Bytes of rows that may be in memory.
     """
 
     rows: int
+    log_bytes: int
     interval_s: float
     buffer_bytes: int
 
@@ -28,4 +26,4 @@ class Rolling:
         if rows == 0 or since_s is None:
             return False
         waited_s = now_s - since_s
-        return rows >= self.rows or log_bytes >= LOG_BYTES or waited_s >= self.interval_s
+        return rows >= self.rows or log_bytes >= self.log_bytes or waited_s >= self.interval_s

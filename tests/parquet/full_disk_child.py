@@ -11,7 +11,7 @@ from outcome_samples import a_result
 
 from overshoot_flow.errors import SinkError
 from overshoot_flow.schema.records import RecordBuilder
-from overshoot_flow_connectors.parquet_durable import DurablePartition
+from overshoot_flow_connectors.parquet_partition import ParquetPartition
 from overshoot_flow_connectors.parquet_rolling import Rolling
 
 FILE_BYTES = 60_000
@@ -20,8 +20,8 @@ FILE_BYTES = 60_000
 def main(directory: str) -> None:
     """Let no file grow over `FILE_BYTES`: to a writer that is a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
-    rolling = Rolling(rows=10**9, interval_s=10**9, buffer_bytes=1 << 20)
-    sink = DurablePartition(Path(directory), "w", None, rolling, lambda: 0.0)
+    rolling = Rolling(rows=10**9, log_bytes=10**9, interval_s=10**9, buffer_bytes=1 << 20)
+    sink = ParquetPartition(Path(directory), "w", None, rolling, lambda: 0.0)
     builder = RecordBuilder(None)
     state, rows = sink.snapshot(), 0
     try:

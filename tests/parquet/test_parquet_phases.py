@@ -26,7 +26,7 @@ from overshoot_flow_connectors.parquet_phases import (
 from overshoot_flow_connectors.parquet_rolling import Rolling
 from overshoot_flow_connectors.parquet_state import ParquetState
 
-ROLLING = Rolling(rows=4, interval_s=10.0, buffer_bytes=1)
+ROLLING = Rolling(rows=4, log_bytes=10**9, interval_s=10.0, buffer_bytes=1)
 ROW_BYTES = 10
 PLACES = 2
 
@@ -137,7 +137,7 @@ class SinkThroughCrashes(RuleBasedStateMachine):
         self.written, plain = self.durable
         self.newest = self.durable
         if plain is None:
-            begun = TwoPhases.begin(f"run-{self.lives}", self.disk.facts(), ROLLING)
+            begun = TwoPhases.begin(f"run-{self.lives}", self.disk.facts(), ROLLING, resumable=True)
         else:
             state = ParquetState.from_plain(plain)
             begun = TwoPhases.resume(state, self.disk.facts(), ROLLING)
@@ -234,7 +234,7 @@ def test_a_state_survives_the_way_to_the_store() -> None:
 
 
 def test_a_file_is_published_one_snapshot_after_it_was_staged() -> None:
-    phases, _ = TwoPhases.begin("r", OnDisk(output="out"), ROLLING)
+    phases, _ = TwoPhases.begin("r", OnDisk(output="out"), ROLLING, resumable=True)
     assert phases.snapshot(40, 4, 0.0) == (Stage(0, 40), OpenLog(1, 0))
     assert phases.state.staged == (0,)
     assert phases.snapshot(0, 0, 0.0) == (MarkDurable("r"), Publish(0))
@@ -242,7 +242,7 @@ def test_a_file_is_published_one_snapshot_after_it_was_staged() -> None:
 
 
 def test_rows_wait_no_longer_than_the_interval_without_new_ones() -> None:
-    phases, _ = TwoPhases.begin("r", OnDisk(output="out"), ROLLING)
+    phases, _ = TwoPhases.begin("r", OnDisk(output="out"), ROLLING, resumable=True)
     assert phases.snapshot(10, 1, 5.0) == ()
     assert phases.snapshot(10, 1, 14.9) == (MarkDurable("r"),)
     assert phases.snapshot(10, 1, 15.0) == (Stage(0, 10), OpenLog(1, 0))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import bytewax.operators as op
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bytewax.dataflow import Dataflow
@@ -20,7 +19,8 @@ from overshoot_flow.results import Outcome
 from overshoot_flow.schema.json_schema import OutputSchema
 from overshoot_flow.schema.records import RecordBatchOf, RecordBuilder
 from overshoot_flow_connectors.parquet import ParquetSink
-from overshoot_flow_connectors.parquet_files import STAGING, StagingArea
+from overshoot_flow_connectors.parquet_files import DirectoryLock
+from overshoot_flow_connectors.parquet_partition import STATE_FOLDER
 
 EVERY_BATCH = timedelta(0)
 ONE_LONG_EPOCH = timedelta(hours=1)
@@ -113,6 +113,13 @@ def test_a_file_is_published_when_it_has_enough_rows(tmp_path: Path) -> None:
     assert len(ids(tmp_path)) == 25
 
 
+def test_a_file_is_published_when_it_is_large_enough(tmp_path: Path) -> None:
+    sink = ParquetSink(tmp_path, roll_bytes=20_000)
+    run_main(flow_of(numbered(60, raw_text="x" * 1_000), sink), epoch_interval=EVERY_BATCH)
+    assert 2 < len(files(tmp_path)) < 30
+    assert ids(tmp_path) == [f"{index:03}" for index in range(60)]
+
+
 def test_a_file_is_published_when_it_is_old_enough(tmp_path: Path) -> None:
     seconds = itertools.count()
     sink = ParquetSink(
@@ -130,7 +137,7 @@ def test_an_exception_leaves_the_rows_of_finished_epochs_and_no_others(tmp_path:
     # "a" and the gap are in a finished epoch of their own.
     assert ids(tmp_path / "results") == ["000", "001", "002", "003", "004", "a"]
     assert len(files(tmp_path / "gaps")) == 1
-    assert not (tmp_path / STAGING).exists()
+    assert not (tmp_path / STATE_FOLDER).exists()
 
 
 @pytest.mark.parametrize("buffer_bytes", [1, 1 << 20], ids=["spilled", "in memory"])
@@ -140,7 +147,7 @@ def test_an_exception_in_the_first_epoch_leaves_nothing(tmp_path: Path, buffer_b
     with pytest.raises(BytewaxRuntimeError):
         run_main(flow_of(groups, sink), epoch_interval=ONE_LONG_EPOCH)
     assert files(tmp_path) == []
-    assert not (tmp_path / STAGING).exists()
+    assert not (tmp_path / STATE_FOLDER).exists()
 
 
 def test_rows_beyond_the_memory_bound_are_written_once_each(tmp_path: Path) -> None:
@@ -150,27 +157,27 @@ def test_rows_beyond_the_memory_bound_are_written_once_each(tmp_path: Path) -> N
         sink = ParquetSink(tmp_path / name, buffer_bytes=4000)
         run_main(flow_of(groups, sink), epoch_interval=interval)
         assert ids(tmp_path / name) == [f"{index:03}" for index in range(60)]
-        assert len(files(tmp_path / name)) > 3
+        assert len(files(tmp_path / name)) == 3
 
 
 def test_nothing_is_visible_before_its_epoch_ends(tmp_path: Path) -> None:
     part = ParquetSink(tmp_path, roll_rows=1, buffer_bytes=1).build_part("out", "part-0", None)
     batches = RecordBuilder(None).batches([a_result(result_id="a")])
     part.write_batch(batches)
-    assert [file.parent.parent.name for file in files(tmp_path)] == [STAGING]
     part.snapshot()
-    assert [file.parent.parent.parent.name for file in files(tmp_path)] == ["results"]
-    part.write_batch(batches)
+    part.snapshot()
+    assert ids(tmp_path) == ["a"]
+    part.write_batch(RecordBuilder(None).batches([a_result(result_id="b")]))
     part.close()
     assert ids(tmp_path) == ["a"]
 
 
 def test_a_fresh_run_clears_what_a_dead_one_left_and_adds_its_rows(tmp_path: Path) -> None:
-    leftover = tmp_path / STAGING / "test.out.part-0000" / "torn.parquet"
-    foreign = tmp_path / STAGING / "other.out.part-0000" / "busy.parquet"
+    leftover = tmp_path / STATE_FOLDER / "test.out.part-0000" / "log-0"
+    foreign = tmp_path / STATE_FOLDER / "other.out.part-0000" / "log-0"
     for file in (leftover, foreign):
         file.parent.mkdir(parents=True)
-        file.write_bytes(b"PAR1")
+        file.write_bytes(b"torn")
     for _ in range(2):
         run_main(flow_of(numbered(2), ParquetSink(tmp_path)))
     assert not leftover.exists()
@@ -179,13 +186,13 @@ def test_a_fresh_run_clears_what_a_dead_one_left_and_adds_its_rows(tmp_path: Pat
 
 
 def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
-    area = StagingArea(tmp_path, "test.out.part-0000")
+    lock = DirectoryLock(tmp_path / STATE_FOLDER / "test.out.part-0000")
     with pytest.raises(BytewaxRuntimeError) as caught:
         run_main(flow_of(numbered(1), ParquetSink(tmp_path)))
     error = sink_error(caught)
     assert isinstance(error, ConfigurationError)
     assert "another run writes into" in str(error)
-    area.close()
+    lock.release()
     run_main(flow_of(numbered(1), ParquetSink(tmp_path)))
     assert ids(tmp_path) == ["000"]
 
@@ -198,7 +205,7 @@ def test_partitions_on_several_workers_write_each_row_once(tmp_path: Path) -> No
     cluster_main(flow, [], 0, epoch_interval=EVERY_BATCH, worker_count_per_proc=2)
     assert ids(tmp_path) == [f"{index:03}" for index in range(40)]
     assert len(files(tmp_path)) == 7
-    assert not (tmp_path / STAGING).exists()
+    assert not (tmp_path / STATE_FOLDER).exists()
 
 
 COUNT = OutputSchema({"type": "object", "properties": {"n": {"type": "integer"}}})
@@ -240,7 +247,6 @@ def test_a_disk_error_names_the_path_and_is_never_half_a_file(tmp_path: Path) ->
     assert str(blocker) in str(error)
     for file in files(tmp_path):
         pq.ParquetFile(file).read()
-    assert [each.name for each in tmp_path.iterdir() if each.name == STAGING] == []
 
 
 @pytest.mark.parametrize(
@@ -248,6 +254,7 @@ def test_a_disk_error_names_the_path_and_is_never_half_a_file(tmp_path: Path) ->
     [
         {"partitions": 0},
         {"roll_rows": 0},
+        {"roll_bytes": 0},
         {"buffer_bytes": 0},
         {"roll_interval": timedelta(seconds=-1)},
     ],
@@ -258,17 +265,3 @@ def test_impossible_arguments_are_refused_at_once(tmp_path: Path, arguments: Any
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="is a file"):
         ParquetSink(tmp_path / "file")
-
-
-def test_merging_small_batches_keeps_rows_and_order(tmp_path: Path) -> None:
-    part = ParquetSink(tmp_path).build_part("out", "part-0", None)
-    sizes = [1, 1, 5, 2, 1, 9, 1, 1, 1]
-    wanted = [f"{size}-{row}-{n}" for n, size in enumerate(sizes) for row in range(size)]
-    builder, rest = RecordBuilder(None), iter(wanted)
-    for size in sizes:
-        part.write_batch(builder.batches([a_result(result_id=next(rest)) for _ in range(size)]))
-        part.snapshot()
-    part.close()
-    (file,) = files(tmp_path)
-    read = pa.Table.from_batches(pq.ParquetFile(file).iter_batches())
-    assert read.column("result_id").to_pylist() == wanted

@@ -13,7 +13,7 @@ from simulation_checks import Checks, Row
 
 from overshoot_flow.errors import SinkError
 from overshoot_flow.schema.records import RecordBatchOf
-from overshoot_flow_connectors.parquet_durable import STATE_FOLDER, DurablePartition
+from overshoot_flow_connectors.parquet_partition import STATE_FOLDER, ParquetPartition
 
 _ROW_BYTES: Final = 10
 _Content: TypeAlias = Any
@@ -217,7 +217,7 @@ def _by_place(records: RecordBatchOf) -> list[tuple[str, Any]]:
     return [(f"{records.dataset}/source={records.stream_key}", records.batch)]
 
 
-class SimulatedPartition(DurablePartition):
+class SimulatedPartition(ParquetPartition):
     """The production's partition; only its two smallest file operations are replaced here."""
 
     _own: Any

@@ -8,7 +8,7 @@ from simulation_disk import MemoryLog, SimulatedPartition
 from simulation_engine import RecoveryStore
 from simulation_planting import Mutant
 
-from overshoot_flow_connectors.parquet_durable import DurablePartition
+from overshoot_flow_connectors.parquet_partition import ParquetPartition
 from overshoot_flow_connectors.parquet_phases import TwoPhases
 from overshoot_flow_connectors.parquet_state import ParquetState
 
@@ -78,14 +78,14 @@ SINK_MUTANTS: Final = (
     ),
     Mutant(
         "the log is measured before its rows are in it",
-        DurablePartition,
+        ParquetPartition,
         "snapshot",
         "self._append_pending()\n    log_bytes = self._open.sync()",
         "log_bytes = self._open.sync()\n    self._append_pending()",
     ),
     Mutant(
         "rows are not counted",
-        DurablePartition,
+        ParquetPartition,
         "_append_pending",
         "self._rows += merged.num_rows",
         "pass",

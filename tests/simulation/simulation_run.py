@@ -23,7 +23,7 @@ from overshoot_flow.session import session as session_module
 from overshoot_flow.session import stream_run as stream_run_module
 from overshoot_flow.session.feed import Feed
 from overshoot_flow.session.ledger import Account
-from overshoot_flow_connectors import parquet_durable as durable_module
+from overshoot_flow_connectors import parquet_partition as parquet_module
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def _in_place(run: SimulatedRun) -> Iterator[None]:
         ),
         (inference_module, {"LEDGER": None, "RUNTIME": None}),
         (ledger_module, {"UNATTACHED_BATCH": 2, "PIECES_CAPACITY": 4}),
-        (durable_module, DISK_PARTS | {"uuid4": lambda: SimpleNamespace(hex="0123456789abcdef")}),
+        (parquet_module, DISK_PARTS | {"uuid4": lambda: SimpleNamespace(hex="0123456789abcdef")}),
     ]
     before = [(m, {name: getattr(m, name) for name in names}) for m, names in replaced]
     _set(replaced)

@@ -95,7 +95,7 @@ class Schedule:
             streams=tuple(_stream(random) for _ in range(pick((1, 1, 1, 2)))),
             frame_us=pick((30_000, 80_000, 150_000)),
             steps=steps,
-            crashes=pick((0, 1, 1, 1, 2)),
+            crashes=pick((0, 1, 1, 2, 2)),
             stops=pick((0, 0, 0, 1)),
             mode=pick(_MODES),
             capacity=pick((2, 3, 4)),
@@ -114,7 +114,7 @@ class Schedule:
             pace_s=pick((0.15, 0.4, 0.8)),
             epoch_share=pick((0.2, 0.5)),
             sink_lag=pick((0.0, 0.5)),
-            heartbeats=pick((True, True, False)),
+            heartbeats=pick((True, False)),
         )
 
     def simpler(self) -> Iterator[Schedule]:

@@ -18,11 +18,11 @@ from outcome_samples import a_gap, a_result
 from overshoot_flow.errors import ConfigurationError, SinkError
 from overshoot_flow.schema.json_schema import OutputSchema
 from overshoot_flow.schema.records import RecordBatchOf, RecordBuilder
-from overshoot_flow_connectors.parquet_durable import DurablePartition
+from overshoot_flow_connectors.parquet_partition import ParquetPartition
 from overshoot_flow_connectors.parquet_rolling import Rolling
 from overshoot_flow_connectors.parquet_state import ParquetState
 
-ROLLING = Rolling(rows=7, interval_s=1000.0, buffer_bytes=1 << 20)
+ROLLING = Rolling(rows=7, log_bytes=1 << 30, interval_s=1000.0, buffer_bytes=1 << 20)
 BUILDER = RecordBuilder(None)
 
 
@@ -43,8 +43,8 @@ def ids(count: int) -> list[str]:
     return [f"{number:05}" for number in range(count)]
 
 
-def opened(directory: Path, state: dict[str, Any] | None = None) -> DurablePartition:
-    return DurablePartition(directory, "flow.out.part-0000", state, ROLLING, lambda: 0.0)
+def opened(directory: Path, state: dict[str, Any] | None = None) -> ParquetPartition:
+    return ParquetPartition(directory, "flow.out.part-0000", state, ROLLING, lambda: 0.0)
 
 
 def test_rows_become_visible_one_snapshot_after_their_files_are_staged(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_end_of_a_failed_run_publishes_nothing_and_of_a_good_one_everything(
 
 def test_a_file_that_waited_long_enough_is_rolled_without_new_rows(tmp_path: Path) -> None:
     now_s = 0.0
-    sink = DurablePartition(tmp_path, "w", None, ROLLING, lambda: now_s)
+    sink = ParquetPartition(tmp_path, "w", None, ROLLING, lambda: now_s)
     sink.write_batch(rows(0, 1))
     sink.snapshot()
     now_s = 1000.0
@@ -188,6 +188,28 @@ def test_staged_files_that_are_gone_are_an_error_that_names_them(tmp_path: Path)
         opened(tmp_path, state)
 
 
+@pytest.mark.parametrize("lost", ["*.parquet", "files.json"])
+def test_one_staged_file_that_is_gone_is_an_error_that_names_it(lost: str, tmp_path: Path) -> None:
+    sink = opened(tmp_path)
+    sink.write_batch(rows(0, 7))
+    state = sink.snapshot()
+    sink.close()
+    file = next((tmp_path / "_state").rglob(f"staged-0/**/{lost}"))
+    file.unlink()
+    with pytest.raises(SinkError, match="was never published: rows are missing") as refused:
+        opened(tmp_path, state)
+    assert str(file) in str(refused.value)
+    assert visible(tmp_path) == []
+
+
+def test_a_partition_without_rows_may_begin_anew(tmp_path: Path) -> None:
+    # The engine takes no snapshot of it, so that the next part of the run has no state for it.
+    for _ in range(2):
+        sink = opened(tmp_path)
+        sink.close()
+        sink.finish()
+
+
 def test_an_output_copied_back_from_before_the_state_is_refused(tmp_path: Path) -> None:
     sink = opened(tmp_path / "out")
     sink.write_batch(rows(0, 6))
@@ -289,7 +311,7 @@ def test_a_full_disk_stops_with_the_path_and_is_resumed_when_there_is_space(
     written = stopped["rows"]
     assert written > 3
     assert visible(tmp_path) == []
-    sink = DurablePartition(tmp_path, "w", stopped["state"], ROLLING, lambda: 0.0)
+    sink = ParquetPartition(tmp_path, "w", stopped["state"], ROLLING, lambda: 0.0)
     sink.write_batch(rows(written, 2))
     sink.snapshot()
     sink.close()

@@ -1,8 +1,8 @@
-"""Parquet in two phases, for runs with a recovery state.
+"""Parquet in two phases.
 
     <directory>/_state/<writer>/run.json        whose output this is
                                 log-<n>         rows since the last roll
-                                staged-<n>/     complete files, not yet visible
+                                staged-<n>/     complete files, not yet visible, and their list
                                 published.json  up to which roll all files are visible
                                 end.json        the log that the run's good end makes visible
 
@@ -10,12 +10,13 @@ Rows are appended to the log and synced at every snapshot; the recovery state ho
 roll turns the log into staged files within epoch N, and they are renamed into the dataset at the
 snapshot that closes N+1, when N is durable. After the run's good end the rest becomes visible the
 same way. Names of files are made of run, writer and sequence, so every step can be repeated.
-What happens when is decided in `parquet_phases`. Exactly once it is as long as the engine resumes
-from the newest durable snapshot; `docs/design.md` names the case in which it does not.
+What happens when is decided in `parquet_phases`. A run without a recovery state does the same, and
+makes all rows of finished epochs visible when it is closed: nobody will go on with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -58,11 +59,12 @@ STATE_FOLDER = "_state"
 _RUN: Final = "run.json"
 _END: Final = "end.json"
 _PUBLISHED: Final = "published.json"
+_FILES: Final = "files.json"
 PlainState: TypeAlias = dict[str, Any]
 
 
-class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
-    """One writer of a run that has a recovery state.
+class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
+    """One writer of a run.
 
     Args:
         directory: The directory of all datasets.
@@ -70,6 +72,7 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         state: What `snapshot` returned last, or None at the very beginning.
         rolling: When the log becomes files.
         wall_clock: Seconds of UTC since 1970.
+        resumable: Whether the run has a recovery state; without one `close` publishes.
         on_close: Called by `close`, whatever has happened.
 
     Raises:
@@ -85,6 +88,7 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         rolling: Rolling,
         wall_clock: Callable[[], float],
         *,
+        resumable: bool = True,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._directory = directory
@@ -92,6 +96,7 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         self._own = directory / STATE_FOLDER / self._writer
         self._rolling = rolling
         self._wall_clock = wall_clock
+        self._resumable = resumable
         self._on_close = on_close
         self._guard = SchemaGuard(directory)
         self._pending_bytes = 0
@@ -99,7 +104,9 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         with disk_errors(self._own):
             if state is None:
                 make_directories(self._own)
-                self._phases, actions = TwoPhases.begin(uuid4().hex, self._on_disk(), rolling)
+                self._phases, actions = TwoPhases.begin(
+                    uuid4().hex, self._on_disk(), rolling, resumable=resumable
+                )
             else:
                 saved = ParquetState.from_plain(state)
                 self._phases, actions = TwoPhases.resume(saved, self._on_disk(), rolling)
@@ -131,9 +138,12 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         return self._phases.state.to_plain()
 
     def close(self) -> None:
-        """Close the log. Nothing becomes visible here: it may be the end of a failed run."""
+        """Close the log; of a resumable run nothing becomes visible, for it may have failed."""
         try:
             self._open.close()
+            if not self._resumable:
+                self.finish()
+                self._leave()
         finally:
             self._on_close()
 
@@ -151,6 +161,13 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
                 "rows visible: give each run a directory of its own, and repeat this one"
             )
         self._do(self._phases.end())
+
+    def _leave(self) -> None:
+        with disk_errors(self._own):
+            shutil.rmtree(self._own)
+            # Other writers may still be at work beside this one.
+            with contextlib.suppress(OSError):
+                self._own.parent.rmdir()
 
     def _append_pending(self) -> None:
         for place, batches in self._pending.items():
@@ -231,6 +248,7 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
             parts.setdefault(place, []).append(batch)
         name = f"part-{self._phases.state.run_id[:12]}-{self._writer}-{sequence:08}.parquet"
         unfinished = self._own / f"staging-{sequence}"
+        files = [f"{place}/{name}" for place in parts]
         staged = self._staged_path(sequence)
         with disk_errors(unfinished):
             # What a crash has left of an earlier attempt has the same rows, if it is whole.
@@ -242,24 +260,37 @@ class DurablePartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
                 make_directories(unfinished / place)
                 write_file(unfinished / place / name, batches)
                 sync_directory(unfinished / place)
+            self._write(f"{unfinished.name}/{_FILES}", {"files": files})
             unfinished.rename(staged)
             sync_directory(self._own)
 
     def _publish(self, sequence: int) -> None:
         staged = self._staged_path(sequence)
         with disk_errors(staged):
-            for file in sorted(staged.rglob("*.parquet")):
-                target = self._directory / file.relative_to(staged)
+            for name in self._staged_files(staged):
+                target = self._directory / name
                 with disk_errors(target):
                     make_directories(target.parent)
                     # One that is there already came there before a crash, with the same rows.
                     if not target.exists():
-                        file.rename(target)
+                        (staged / name).rename(target)
                         sync_directory(target.parent)
             # Before anything is removed: without it the staged files are missed after a crash.
             self._write(_PUBLISHED, {"sequence": sequence})
             shutil.rmtree(staged)
             self._log_path(sequence).unlink(missing_ok=True)
+
+    def _staged_files(self, staged: Path) -> list[str]:
+        listed = self._read(f"{staged.name}/{_FILES}")
+        names: list[str] = [_FILES] if listed is None else listed["files"]
+        for name in names:
+            if not (staged / name).exists() and not (self._directory / name).exists():
+                raise SinkError(
+                    f"{staged / name} is gone and was never published: rows are missing. Bring "
+                    "the output back from a copy, or begin anew with an empty state folder and "
+                    "output"
+                )
+        return names
 
     # Small files of its own.
 
