@@ -317,3 +317,18 @@ def test_a_full_disk_stops_with_the_path_and_is_resumed_when_there_is_space(
     sink.close()
     sink.finish()
     assert visible(tmp_path) == ids(written + 2)
+
+
+def test_a_whole_run_stops_at_a_full_disk_and_goes_on_when_there_is_space(tmp_path: Path) -> None:
+    def run(file_bytes: int) -> subprocess.CompletedProcess[str]:
+        child = Path(__file__).with_name("full_disk_run_child.py")
+        command = [sys.executable, str(child), str(tmp_path), str(file_bytes)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    full = run(6_000_000)
+    assert full.returncode == 1
+    assert str(tmp_path / "out") in full.stderr
+    assert "too large" in full.stderr
+    assert visible(tmp_path / "out") == []
+    assert run(0).returncode == 0
+    assert visible(tmp_path / "out") == [f"{number:05}" for number in range(1, 101)]
