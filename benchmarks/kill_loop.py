@@ -2,9 +2,12 @@
 
 Real processes, the real command line, the real LiveKit SDK, a real local server. Every frame of
 every file must be settled by exactly one row at the end, however often the run was killed; and a
-reader that looks all the time must never see an error, a repeated id or a row that vanishes.
+reader that looks all the time must never see an error, a repeated id or a row that vanishes. With
+several processes a kill hits one of them, which the others must survive by starting again, or the
+one that watches them, which takes all of them with it.
 
     python benchmarks/kill_loop.py --kills 200 --seed 1
+    python benchmarks/kill_loop.py --kills 200 --seed 1 --processes 2
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ LIFE_S = (0.3, 6.0)
 """How long a life lasts before it is killed; start-up alone takes a second or two."""
 FRUITFUL_SHARE = 0.75
 """Share of the lives that are killed only after they have been answered."""
+QUICK_S = 5.0
+"""Two kills so soon after the start are the hardest: nothing new may be durable between them."""
 
 
 @dataclass
@@ -49,12 +54,22 @@ class Findings:
     """What all rounds together have shown."""
 
     kills: int = 0
+    kills_wanted: int = 0
+    quick_double_kills: int = 0
     rounds: int = 0
     rows_ideal: int = 0
     lost: int = 0
     doubled: int = 0
     reader_anomalies: int = 0
     seconds_to_recover: list[float] = field(default_factory=list)
+    _was_quick: bool = False
+
+    def killed(self, life_s: float) -> None:
+        """Count a kill so long after the start."""
+        self.kills += 1
+        is_quick = life_s < QUICK_S
+        self.quick_double_kills += is_quick and self._was_quick
+        self._was_quick = is_quick
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,7 @@ class Round:
     files: list[Path]
     base_url: str
     workers: int
+    processes: int
 
     @property
     def out(self) -> Path:
@@ -78,6 +94,8 @@ class Round:
         command += ["--mode", "frame", "--interval", "0.25", "--fps", str(FPS)]
         command += ["--base-url", self.base_url, "--epoch", "0.25", "--roll", "0.5"]
         command += ["--workers", str(self.workers)]
+        if self.processes > 1:
+            command += ["--processes", str(self.processes)]
         log = (self.folder / "log").open("ab")
         try:
             return subprocess.Popen(
@@ -95,24 +113,76 @@ def answered_streams(base_url: str) -> set[str]:
     return {stream["stream_id"] for stream in streams if stream["results"]}
 
 
-def one_life(run: Round, chance: random.Random, findings: Findings, *, kill: bool) -> bool:
-    """Run one life; return whether it came to its good end before it was killed."""
-    started_s = time.monotonic()
-    before = answered_streams(run.base_url)
+@dataclass
+class Life:
+    """When to kill next, and whether the answers have come again since the last start."""
+
+    base_url: str
+    chance: random.Random
+
+    def __post_init__(self) -> None:
+        """Begin."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Draw when to kill, after a start."""
+        self._started_s = time.monotonic()
+        self._streams_before = answered_streams(self.base_url)
+        self._waits_for_answers = self.chance.random() < FRUITFUL_SHARE
+        self._least_s = self.chance.uniform(*LIFE_S)
+        self.recovered_s: float | None = None
+
+    @property
+    def age_s(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self._started_s
+
+    def look(self) -> bool:
+        """Look for answers; return whether the time has come to kill."""
+        if self.recovered_s is None and answered_streams(self.base_url) - self._streams_before:
+            self.recovered_s = self.age_s
+        has_answers = self.recovered_s is not None
+        return self.age_s >= self._least_s and (has_answers or not self._waits_for_answers)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the living children of a process, in order."""
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except FileNotFoundError:
+        return []
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Processes end by themselves when the one that watches them is gone; see that they do."""
+    deadline_s = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline_s:
+            sys.exit(f"processes {pids} outlive the one that has started them")
+        time.sleep(0.02)
+
+
+def one_life(run: Round, chance: random.Random, findings: Findings) -> bool:
+    """Run one command; return whether it came to its good end before it was killed."""
     process = run.start()
-    fruitful = chance.random() < FRUITFUL_SHARE
-    life_s = chance.uniform(*LIFE_S)
-    recovered_s: float | None = None
+    life = Life(run.base_url, chance)
     while process.poll() is None:
-        now_s = time.monotonic()
-        if recovered_s is None and answered_streams(run.base_url) - before:
-            recovered_s = now_s
-            findings.seconds_to_recover.append(now_s - started_s)
-        if kill and now_s - started_s >= life_s and (recovered_s is not None or not fruitful):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            findings.kills += 1
-            return False
+        had_recovered = life.recovered_s is not None
+        due = life.look()
+        if life.recovered_s is not None and not had_recovered:
+            findings.seconds_to_recover.append(life.recovered_s)
+        if due and findings.kills < findings.kills_wanted:
+            children = children_of(process.pid)
+            victim = chance.choice([process.pid, *children])
+            findings.killed(life.age_s)
+            os.kill(victim, signal.SIGKILL)
+            if victim == process.pid:
+                process.wait()
+                wait_until_gone(children)
+                return False
+            life.begin()
         time.sleep(0.05)
     if process.returncode != 0:
         sys.exit(
@@ -161,19 +231,25 @@ def server() -> Iterator[str]:
         yield running.base_url
 
 
-def kill_loop(kills: int, seed: int, workers: int, folder: Path) -> Findings:
-    """Run rounds until `kills` kills have happened and the last round has ended well."""
-    chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    findings = Findings()
+def kill_loop(options: argparse.Namespace, folder: Path) -> Findings:
+    """Run rounds until the kills have happened and the last round has ended well."""
+    chance = random.Random(options.seed)  # noqa: S311 - repeatable on purpose
+    findings = Findings(kills_wanted=options.kills)
     files = [folder / f"video-{number}.mp4" for number in range(FILES)]
     for file in files:
         generate(file, VideoSpec(width=320, height=180, fps=FPS, duration_s=DURATION_S, text=False))
     with server() as base_url:
-        while findings.kills < kills:
-            run = Round(folder / f"round-{findings.rounds}", files, base_url, workers)
+        while findings.kills < findings.kills_wanted:
+            run = Round(
+                folder=folder / f"round-{findings.rounds}",
+                files=files,
+                base_url=base_url,
+                workers=options.workers,
+                processes=options.processes,
+            )
             run.folder.mkdir()
             with WatchingReader(run.out) as reader:
-                while not one_life(run, chance, findings, kill=findings.kills < kills):
+                while not one_life(run, chance, findings):
                     pass
             findings.reader_anomalies += reader.anomalies
             check(run, findings)
@@ -185,17 +261,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="worker threads of each process")
+    parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kill-loop-") as folder:
-        findings = kill_loop(options.kills, options.seed, options.workers, Path(folder))
+        findings = kill_loop(options, Path(folder))
     print(
         "RESULT "
         + json.dumps(
             {
                 "kills": findings.kills,
+                "quick_double_kills": findings.quick_double_kills,
                 "rounds": findings.rounds,
                 "workers": options.workers,
+                "processes": options.processes,
                 "rows_ideal": findings.rows_ideal,
                 "lost": findings.lost,
                 "doubled": findings.doubled,
