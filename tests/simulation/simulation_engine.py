@@ -175,7 +175,8 @@ class Life:
             partition.close()
         for stream_key, items in batches:
             if items:
-                self.checks.log("epoch", self.epoch, stream_key, *map(_shown, items))
+                if self.checks.keeps_log:
+                    self.checks.log("epoch", self.epoch, stream_key, *map(_shown, items))
                 rows += self._through_operators(stream_key, items)
         self._check_brakes()
         if rows:

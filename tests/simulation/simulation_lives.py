@@ -94,7 +94,7 @@ class SimulatedRun:
     def _moment(self, what: str) -> None:
         self._moments_left -= 1
         # A snapshot without its epoch is the rarest thing that a crash can leave.
-        is_rare = what == "durable" and self._moments_left > 0 and self.random.random() < 0.1
+        is_rare = what == "durable" and self._moments_left > 0 and self.random.random() < 0.2
         if self._moments_left == 0 or is_rare:
             self.checks.log("CRASH before", what)
             raise SimulatedCrash

@@ -95,7 +95,7 @@ class Schedule:
             streams=tuple(_stream(random) for _ in range(pick((1, 1, 1, 2)))),
             frame_us=pick((30_000, 80_000, 150_000)),
             steps=steps,
-            crashes=pick((0, 1, 1, 2, 2)),
+            crashes=pick((0, 1, 1, 1, 2)),
             stops=pick((0, 0, 0, 1)),
             mode=pick(_MODES),
             capacity=pick((2, 3, 4)),
