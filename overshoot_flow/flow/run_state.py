@@ -188,6 +188,11 @@ class RunState:
         self._manifest = manifest
 
 
+def recovery_config_of(directory: Path) -> RecoveryConfig:
+    """Where the engine keeps its state, for the processes of a cluster that do not check it."""
+    return RunStore(directory.absolute() / _STORE).recovery_config
+
+
 @contextlib.contextmanager
 def _disk_errors(directory: Path) -> Iterator[None]:
     try:
