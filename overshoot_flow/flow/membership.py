@@ -74,9 +74,7 @@ class Membership:
 
     def __enter__(self) -> Self:
         """Meet the others."""
-        lines = meet(
-            self._peer, self._greeting, timeout_s=self._timeout_s, stopped=self._stopped
-        )
+        lines = meet(self._peer, self._greeting, timeout_s=self._timeout_s, stopped=self._stopped)
         if lines is not None:
             self._lines = lines
             self.together = True

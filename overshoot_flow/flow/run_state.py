@@ -193,6 +193,11 @@ def recovery_config_of(directory: Path) -> RecoveryConfig:
     return RunStore(directory.absolute() / _STORE).recovery_config
 
 
+def files_of(directory: Path) -> tuple[Path, list[Path]]:
+    """Where the manifest and the parts of the engine's store are, as far as they exist."""
+    return directory / _MANIFEST, sorted((directory / _STORE).glob("part-*.sqlite3"))
+
+
 @contextlib.contextmanager
 def _disk_errors(directory: Path) -> Iterator[None]:
     try:
