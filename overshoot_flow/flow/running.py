@@ -24,6 +24,7 @@ from overshoot_flow.flow.peers import Peer
 from overshoot_flow.flow.run_shape import shape_of
 from overshoot_flow.flow.run_state import RunState, recovery_config_of
 from overshoot_flow.flow.stopping import STOP, StopSignals, stop_on_signals
+from overshoot_flow.media.frames import PICKLES
 from overshoot_flow.session.runtime import RUNTIME
 
 DEFAULT_PEER_TIMEOUT: Final = timedelta(seconds=60)
@@ -167,6 +168,7 @@ def _run_together(flow: Dataflow, engine: dict[str, Any], member: Membership) ->
                 return True
             failure = FirstFailure()
             failure.watch(flow)
+            frames_refused = PICKLES.refused
             signals.at_once = partial(_leave_at_once, signals)
             try:
                 cli_main(flow, **engine)  # type: ignore[no-untyped-call]
@@ -174,7 +176,10 @@ def _run_together(flow: Dataflow, engine: dict[str, Any], member: Membership) ->
             # The engine's panics are exceptions of no importable type outside of `Exception`.
             except BaseException as error:
                 member.left_engine(failed=True)
-                raise _explained(error, failure.error, member) from error
+                if PICKLES.refused > frames_refused:
+                    raise PICKLES.explanation() from error
+                explained = _explained(error, failure.error, member)
+                raise explained from (explained.__cause__ or error)
             finally:
                 signals.at_once = None
                 _delete_streams(signals)

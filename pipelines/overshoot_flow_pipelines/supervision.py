@@ -195,12 +195,16 @@ class Supervision:
         crashed = cause is not None or PEER_LOST_EXIT_CODE in codes
         if self._signals_asked:
             return self._stopped(codes, crashed=crashed)
+        first = next((end.code for end in self._exits if end.code != EXIT_OK), EXIT_OK)
+        if cause is None and first == EXIT_INTERRUPTED:
+            # Somebody has stopped a process at once, and the others have lost it.
+            return [End(EXIT_INTERRUPTED)]
         if crashed and self.restartable:
             return [Examine()]
         if crashed:
             advice = "without a state folder the run cannot go on; name one with --state"
             return [Tell(f"{self._what_happened()}; {advice}"), End(EXIT_FAILED)]
-        return [End(EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else EXIT_OK)]
+        return [End(EXIT_OK)]
 
     def _stopped(self, codes: Iterable[int], *, crashed: bool) -> list[Action]:
         if self._signals_asked > 1 or EXIT_INTERRUPTED in codes:

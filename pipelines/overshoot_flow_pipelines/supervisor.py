@@ -120,7 +120,7 @@ class _Group:
                 case Start():
                     self._start()
                 case Send(number, processes):
-                    for process in processes:
+                    for process in set(processes) & self._processes.keys():
                         self._processes[process].send_signal(number)
                 case Examine():
                     self._examine()
