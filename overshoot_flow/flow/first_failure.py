@@ -91,8 +91,9 @@ class _Watched:
         self._inner = inner
         self._failure = failure
 
-    @property  # type: ignore[misc]  # what `isinstance` asks when the type itself does not fit
-    def __class__(self) -> type:
+    # What `isinstance` asks when the type itself does not fit; nobody sets it.
+    @property  # type: ignore[misc]  # mypy knows no property in its place
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         return type(self._inner)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - see above

@@ -76,8 +76,9 @@ def _host_and_port(address: str) -> tuple[str, int]:
     try:
         parts = urlsplit(f"//{address}")
         host, port = parts.hostname, parts.port
+        if host and port and parts.netloc == address and "@" not in address:
+            return host, port
     except ValueError:
-        host = port = None
-    if not host or not port or parts.netloc != address or "@" in address:
-        raise ConfigurationError(f"{address!r} is no address of a process: host:port, {_EXAMPLE}")
-    return host, port
+        # The same as any other text that is no address.
+        pass
+    raise ConfigurationError(f"{address!r} is no address of a process: host:port, {_EXAMPLE}")

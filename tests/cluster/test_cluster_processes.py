@@ -10,8 +10,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cluster_child import numbers_flow
 from cluster_support import child, free_addresses, process, wait_until
 
+from overshoot_flow.flow.peer_line import Greeting, digest_of
+from overshoot_flow.flow.peers import Peer
+from overshoot_flow.flow.rendezvous import meet
+from overshoot_flow.flow.run_shape import shape_of
 from overshoot_flow.local.testvideo import VideoSpec, generate
 
 
@@ -114,6 +119,23 @@ def test_a_process_whose_peer_is_killed_says_so_and_ends(killed: int) -> None:
         said, _ = survivor.communicate(timeout=20)
     assert survivor.returncode == 1
     assert f"PeerLostError: process {killed} (" in said
+
+
+def test_a_process_that_the_engine_holds_for_ever_ends_nevertheless() -> None:
+    addresses = free_addresses(2)
+    peer = Peer.parse(1, addresses)
+    assert peer is not None
+    greeting = Greeting(1, peer.addresses, 1, digest_of(shape_of(numbers_flow(20))))
+    with process(child("end", 0, addresses)) as held:
+        # This peer vanishes after the meeting, so that the engine waits for its connection.
+        lines = meet(peer, greeting, timeout_s=30, stopped=lambda: False)
+        assert lines is not None
+        lines[0].close()
+        said, complaint = held.communicate(timeout=30)
+    assert held.returncode == 75
+    assert "began" not in said
+    assert "overshoot-flow: process 1 (" in complaint
+    assert "failed or died: start all processes again" in complaint
 
 
 def test_a_step_that_fails_is_named_although_the_engine_forgets_it() -> None:

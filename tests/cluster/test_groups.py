@@ -16,11 +16,14 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
-from cluster_support import children_of, is_alive, process, wait_until
+from cluster_support import children_of, free_addresses, is_alive, process, wait_until
 
+from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.local.running import RunningServer, running_server
 from overshoot_flow.local.server_config import ServerConfig
 from overshoot_flow.local.testvideo import VideoSpec, generate
+from overshoot_flow_pipelines.cli import parser
+from overshoot_flow_pipelines.commands.cluster import peer_of
 
 pytestmark = [pytest.mark.xdist_group("real time"), pytest.mark.timeout(180)]
 
@@ -236,9 +239,9 @@ def test_a_flow_of_the_users_own_goes_on_after_a_death(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FLOW)
     (tmp_path / "numbers.txt").touch()
     target = f"{tmp_path}/mine.py:make_flow"
+    options = ["--epoch", "0.1", "--processes", "2"]
     done = subprocess.run(
-        [*COMMAND, "run", target, "--state", str(tmp_path / "state"), "--epoch", "0.1"]
-        + ["--processes", "2"],
+        [*COMMAND, "run", target, "--state", tmp_path / "state", *options],
         capture_output=True,
         text=True,
         timeout=90,
@@ -268,21 +271,38 @@ def test_a_target_that_is_no_dataflow_is_refused(target: str, words: str) -> Non
     assert "Traceback" not in done.stderr
 
 
-def test_contradicting_options_are_refused() -> None:
-    for options, words in (
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
         (["-i", "0"], "needs its number and all addresses"),
         (["-i", "2", "-a", "h:1;h:2"], "process 2 has no address among 2"),
         (["-i", "0", "-a", "h:1;h"], "'h' is no address"),
+        (["-i", "0", "-a", "h:1;h:99999"], "'h:99999' is no address"),
         (["-i", "0", "-a", "h:1;h:1"], "h:1 is there twice"),
         (["-i", "0", "-a", "h:1;h:2", "--processes", "2"], "leave it out"),
         (["--processes", "0"], "at least 1"),
-    ):
-        done = subprocess.run(
-            [*COMMAND, "run", "json:x", *options],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 2, options
-        assert words in done.stderr
+        (["--peer-timeout", "nan"], "--peer-timeout"),
+    ],
+)
+def test_contradicting_options_are_refused(options: list[str], words: str) -> None:
+    parsed = parser().parse_args(["run", "json:x", *options])
+    parsed.supervised = None
+    with pytest.raises(ConfigurationError) as caught:
+        peer_of(parsed)
+    assert words in str(caught.value)
+
+
+def test_a_process_whose_peer_never_comes_ends_with_code_1(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FLOW)
+    addresses = free_addresses(2)
+    options = ["-i", "0", "-a", addresses, "--peer-timeout", "0.5"]
+    done = subprocess.run(
+        [*COMMAND, "run", f"{tmp_path}/mine.py:make_flow", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"process 1 ({addresses.split(';')[1]}) of the cluster did not come" in line

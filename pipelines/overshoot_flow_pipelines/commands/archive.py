@@ -28,9 +28,9 @@ from overshoot_flow_pipelines.commands.common import (
     new_parser,
     service_from,
 )
-from overshoot_flow_pipelines.peer_reports import added_up, to_document
+from overshoot_flow_pipelines.peer_reports import added_up, mismatches, to_document
 from overshoot_flow_pipelines.progress import ArchiveProgress
-from overshoot_flow_pipelines.summary import EXIT_OK, exit_code, summary_lines
+from overshoot_flow_pipelines.summary import EXIT_MISMATCH, EXIT_OK, exit_code, summary_lines
 from overshoot_flow_pipelines.supervisor import supervise
 from overshoot_flow_pipelines.tally import Tally
 
@@ -181,11 +181,12 @@ def _run_group(options: argparse.Namespace) -> int:
     if end.code != EXIT_OK:
         return end.code
     report, counts = added_up(end.handovers)
-    lines = summary_lines(report, counts, options.out)
+    wrong = mismatches(end.handovers)
+    lines = [*summary_lines(report, counts, options.out), *wrong]
     if end.restarts:
         lines.append(f"restarts         {end.restarts:>8}   the numbers are those since the last")
     sys.stdout.write("\n".join(lines) + "\n")
-    return exit_code(report, counts)
+    return EXIT_MISMATCH if wrong else exit_code(report, counts)
 
 
 def _state(options: argparse.Namespace) -> Path:
