@@ -103,6 +103,11 @@ class Membership:
             self._wake_reader.close()
             self._wake_writer.close()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another process is known to be lost."""
+        return self._lost is not None
+
     def loss(self, wait_s: float) -> PeerLostError | None:
         """Return which process is lost, after waiting for the news if need be."""
         with self._changed:

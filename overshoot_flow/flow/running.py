@@ -162,7 +162,7 @@ def _run_together(flow: Dataflow, engine: dict[str, Any], member: Membership) ->
     STOP.clear()
     durable = engine["recovery_config"] is not None
     with stop_on_signals() as signals:
-        signals.quiet = engine["process_id"] != 0
+        signals.quiet = lambda: engine["process_id"] != 0 or member.is_lost
         with member, RUN.begin(durable=durable):
             if not member.together:
                 return True
@@ -181,8 +181,8 @@ def _run_together(flow: Dataflow, engine: dict[str, Any], member: Membership) ->
                 explained = _explained(error, failure.error, member)
                 raise explained from (explained.__cause__ or error)
             finally:
-                signals.at_once = None
                 _delete_streams(signals)
+                signals.at_once = None
             return STOP.is_set()
 
 

@@ -25,12 +25,12 @@ class StopSignals:
     Attributes:
         at_once: Stops the process at once where an exception would not do; None: it does.
         ending: Streams are being deleted, which is bounded in time and must not be broken off.
-        quiet: Whether another process tells the user.
+        quiet: Whether there is nothing to tell the user, or another process does.
     """
 
     at_once: Callable[[], None] | None = None
     ending: bool = False
-    quiet: bool = False
+    quiet: Callable[[], bool] = lambda: False
 
     def take(self, _number: int, _frame: FrameType | None) -> None:
         """Handle a signal: the first one sets `STOP`, the second one stops at once."""
@@ -41,7 +41,7 @@ class StopSignals:
                 raise KeyboardInterrupt
             self.at_once()
         STOP.set()
-        if not self.quiet:
+        if not self.quiet():
             # A logger or a buffered stream may be in use by the very code that was interrupted.
             os.write(2, _STOPPING)
 
