@@ -121,3 +121,14 @@ class PublishError(OvershootFlowError):
 
 class SinkError(OvershootFlowError):
     """Records could not be written; the text names the path and the reason."""
+
+
+class PeerMissingError(OvershootFlowError):
+    """Processes of a cluster did not come in time; the text names them."""
+
+
+class PeerLostError(OvershootFlowError):
+    """Another process of the cluster failed or died, so that this one cannot go on.
+
+    Started again together, with the same state folder, all go on from the last durable epoch.
+    """

@@ -118,6 +118,16 @@ class RunState:
         return replace(manifest, shape=self._shape, progress=progress)
 
 
+def recovery_config_of(directory: Path) -> RecoveryConfig:
+    """Where the engine keeps its state, for the processes of a cluster that do not check it."""
+    return RunStore(directory.absolute() / _STORE).recovery_config
+
+
+def files_of(directory: Path) -> tuple[Path, list[Path]]:
+    """Where the manifest and the parts of the engine's store are, as far as they exist."""
+    return directory / _MANIFEST, sorted((directory / _STORE).glob("part-*.sqlite3"))
+
+
 @contextlib.contextmanager
 def _disk_errors(directory: Path) -> Iterator[None]:
     try:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
@@ -19,15 +17,22 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from overshoot_flow.errors import OvershootFlowError
+from overshoot_flow.flow.first_failure import FirstFailure
 from overshoot_flow.flow.heartbeats import heartbeat_keys
+from overshoot_flow.flow.membership import Membership
+from overshoot_flow.flow.peer_line import Greeting, digest_of
+from overshoot_flow.flow.peers import Peer
 from overshoot_flow.flow.run_shape import shape_of
-from overshoot_flow.flow.run_state import RunState
+from overshoot_flow.flow.run_state import RunState, recovery_config_of
 from overshoot_flow.flow.slots import check_slots
-from overshoot_flow.flow.stopping import STOP
+from overshoot_flow.flow.stopping import STOP, StopSignals, stop_on_signals
+from overshoot_flow.media.frames import PICKLES
 from overshoot_flow.session.runtime import RUNTIME
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-_STOPPING: Final = b"stopping: collecting the answers due; once more to stop at once\n"
+DEFAULT_PEER_TIMEOUT: Final = timedelta(seconds=60)
+INTERRUPTED_EXIT_CODE: Final = 130
+_NEWS_OF_LOSS_S: Final = 1.0
+"""How long after the engine's panic the news may take that a peer is lost."""
 
 
 @dataclass(slots=True)
@@ -77,6 +82,8 @@ def run(
     state: str | os.PathLike[str] | None = None,
     workers: int = 1,
     epoch_interval: timedelta = timedelta(seconds=2),
+    peer: Peer | None = None,
+    peer_timeout: timedelta = DEFAULT_PEER_TIMEOUT,
 ) -> bool:
     """Run `flow` in this process until it ends; return whether it was stopped by a signal.
 
@@ -85,45 +92,136 @@ def run(
     streams are deleted, records of the unfinished epoch are lost. Call it from the main thread,
     because only there Python receives signals; elsewhere it runs without handling them.
 
+    As one process of a cluster it first meets the others. When one of them fails or dies, the
+    others delete their streams and raise; one that the engine does not let go ends with exit code
+    75. The second signal ends such a process with exit code 130 as soon as its streams are deleted.
+    An engine that has lost a peer leaves threads behind that can abort Python's orderly end: end
+    the process with `os._exit`, as the command line does.
+
     Args:
         flow: The dataflow.
         state: Folder of the recovery state. A run with the same folder goes on where the one
-            before ended or died. None: nothing is remembered.
-        workers: Worker threads.
+            before ended or died. None: nothing is remembered. The processes of a cluster share
+            one folder.
+        workers: Worker threads of this process.
         epoch_interval: How often positions and records become durable together.
+        peer: Which process of a cluster this is; None when it is alone.
+        peer_timeout: How long the other processes are waited for.
 
     Raises:
-        ConfigurationError: The state does not fit the flow, or another process uses it; or the
-            flow's streams can starve each other.
-        KeyboardInterrupt: The second signal came.
+        ConfigurationError: The state does not fit the flow, another process uses it, the
+            processes of the cluster do not fit together, or the flow's streams can starve each
+            other.
+        PeerMissingError: Processes of the cluster did not come in time.
+        PeerLostError: Another process of the cluster failed or died.
+        KeyboardInterrupt: The second signal came (while a cluster runs, see above).
         OvershootFlowError: A step failed with it.
         bytewax.errors.BytewaxRuntimeError: A step failed with anything else; see its cause.
     """
-    check_slots(flow)
+    check_slots(flow, processes=1 if peer is None else len(peer.addresses))
+    engine: dict[str, Any] = {"workers_per_process": workers, "epoch_interval": epoch_interval}
+    if peer is None or len(peer.addresses) == 1:
+        with _recovery(flow, state, leads=True) as recovery:
+            return _run_alone(flow, {**engine, "recovery_config": recovery})
+    greeting = Greeting(peer.process_id, peer.addresses, workers, digest_of(shape_of(flow)))
+    with _recovery(flow, state, leads=peer.process_id == 0) as recovery:
+        engine |= {"process_id": peer.process_id, "addresses": list(peer.addresses)}
+        return _run_together(
+            flow,
+            {**engine, "recovery_config": recovery},
+            Membership(
+                peer,
+                greeting,
+                timeout_s=peer_timeout.total_seconds(),
+                stopped=STOP.is_set,
+                at_hang=RUNTIME.shutdown,
+            ),
+        )
+
+
+@contextmanager
+def _recovery(
+    flow: Dataflow, state: str | os.PathLike[str] | None, *, leads: bool
+) -> Iterator[RecoveryConfig | None]:
+    """The engine's store. One process checks and locks the folder, before it meets the others."""
     if state is None:
-        return _run(flow, None, workers, epoch_interval)
-    with RunState(Path(state), shape_of(flow)) as durable:
-        return _run(flow, durable.recovery_config, workers, epoch_interval)
+        yield None
+    elif leads:
+        with RunState(Path(state), shape_of(flow)) as durable:
+            yield durable.recovery_config
+    else:
+        yield recovery_config_of(Path(state))
 
 
-def _run(
-    flow: Dataflow, recovery: RecoveryConfig | None, workers: int, epoch_interval: timedelta
-) -> bool:
+def _begun(flow: Dataflow, engine: Mapping[str, Any]) -> AbstractContextManager[None]:
+    return RUN.begin(
+        durable=engine["recovery_config"] is not None, heartbeat_keys=heartbeat_keys(flow)
+    )
+
+
+def _run_alone(flow: Dataflow, engine: dict[str, Any]) -> bool:
     STOP.clear()
-    keys = heartbeat_keys(flow)
-    with RUN.begin(durable=recovery is not None, heartbeat_keys=keys), _stop_on_signals():
+    with stop_on_signals() as signals, _begun(flow, engine):
         try:
-            cli_main(  # type: ignore[no-untyped-call]
-                flow,
-                workers_per_process=workers,
-                epoch_interval=epoch_interval,
-                recovery_config=recovery,
-            )
+            cli_main(flow, **engine)  # type: ignore[no-untyped-call]
         except BytewaxRuntimeError as error:
             raise _cause_of(error) from error
         finally:
-            RUNTIME.shutdown()
-    return STOP.is_set()
+            _delete_streams(signals)
+        return STOP.is_set()
+
+
+def _run_together(flow: Dataflow, engine: dict[str, Any], member: Membership) -> bool:
+    STOP.clear()
+    with stop_on_signals() as signals:
+        signals.quiet = lambda: engine["process_id"] != 0 or member.is_lost
+        with member, _begun(flow, engine):
+            if not member.together:
+                return True
+            failure = FirstFailure()
+            failure.watch(flow)
+            frames_refused = PICKLES.refused
+            signals.at_once = partial(_leave_at_once, signals)
+            try:
+                cli_main(flow, **engine)  # type: ignore[no-untyped-call]
+                member.left_engine(failed=False)
+            # The engine's panics are exceptions of no importable type outside of `Exception`.
+            except BaseException as error:
+                member.left_engine(failed=True)
+                if PICKLES.refused > frames_refused:
+                    raise PICKLES.explanation() from error
+                explained = _explained(error, failure.error, member)
+                raise explained from (explained.__cause__ or error)
+            finally:
+                _delete_streams(signals)
+                signals.at_once = None
+            return STOP.is_set()
+
+
+def _leave_at_once(signals: StopSignals) -> None:
+    """Stop a process of a cluster: its engine aborts it when it is interrupted by an exception."""
+    _delete_streams(signals)
+    os._exit(INTERRUPTED_EXIT_CODE)
+
+
+def _delete_streams(signals: StopSignals) -> None:
+    signals.ending = True
+    RUNTIME.shutdown()
+    signals.ending = False
+
+
+def _explained(
+    error: BaseException, failure: BaseException | None, member: Membership
+) -> BaseException:
+    """Why the engine ended: in a cluster it says the same of a step's failure and a peer's."""
+    if failure is not None and not isinstance(failure, KeyboardInterrupt):
+        cause = _cause_of(failure)
+        if isinstance(cause, OvershootFlowError):
+            return cause
+        wrapped = BytewaxRuntimeError(f"a step failed: {failure!r}")
+        wrapped.__cause__ = failure
+        return wrapped
+    return member.loss(wait_s=_NEWS_OF_LOSS_S) or _cause_of(error)
 
 
 def _cause_of(error: BaseException) -> BaseException:
@@ -134,24 +232,3 @@ def _cause_of(error: BaseException) -> BaseException:
             return cause
         cause = cause.__cause__ or cause.__context__
     return error
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if STOP.is_set():
-            raise KeyboardInterrupt
-        STOP.set()
-        # A logger or a buffered stream may be in use by the very code that was interrupted.
-        os.write(2, _STOPPING)
-
-    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

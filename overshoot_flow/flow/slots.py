@@ -25,11 +25,15 @@ class _Asking:
     sources: frozenset[str]
 
 
-def check_slots(flow: Dataflow) -> None:
+def check_slots(flow: Dataflow, processes: int = 1) -> None:
     """Refuse a flow in which every stream could wait for a slot that another one holds.
 
     With several `infer` steps a source goes on only when all of them take its frames. When every
     source has streams for all of its steps but one, and the key has no slot left, none can go on.
+
+    Args:
+        flow: The dataflow.
+        processes: How many run it together; each reads as many sources at once.
 
     Raises:
         ConfigurationError: That can happen; the text says what would help.
@@ -39,13 +43,13 @@ def check_slots(flow: Dataflow) -> None:
         place = (asking.service.base_url, asking.service.key.reveal())
         asking_by_key[place].append(asking)
     for asking_with_key in asking_by_key.values():
-        _check_key(flow, asking_with_key)
+        _check_key(flow, asking_with_key, processes)
 
 
-def _check_key(flow: Dataflow, asking: list[_Asking]) -> None:
+def _check_key(flow: Dataflow, asking: list[_Asking], processes: int) -> None:
     slots = min(each.service.max_streams for each in asking)
     held_by_waiting = 0
-    for step_id, at_once in _partitions_at_once(flow):
+    for step_id, at_once in _partitions_at_once(flow, processes):
         steps = sum(step_id in each.sources for each in asking)
         held_by_waiting += at_once * max(0, steps - 1)
     if held_by_waiting and held_by_waiting >= slots:
@@ -82,9 +86,12 @@ def _stream_ids(step: Any, names: list[str]) -> Iterator[str]:  # noqa: ANN401 -
             yield port.stream_id
 
 
-def _partitions_at_once(flow: Dataflow) -> Iterator[tuple[str, int]]:
+def _partitions_at_once(flow: Dataflow, processes: int) -> Iterator[tuple[str, int]]:
     for step in steps_of(flow):
         source = getattr(step, "source", None)
         if isinstance(source, FixedPartitionedSource):
             partitions = len(source.list_parts())
-            yield step.step_id, min(partitions, getattr(source, "concurrent", partitions))
+            yield (
+                step.step_id,
+                min(partitions, processes * getattr(source, "concurrent", partitions)),
+            )

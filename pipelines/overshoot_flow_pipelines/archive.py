@@ -12,6 +12,8 @@ from bytewax.dataflow import Dataflow
 from overshoot_flow.config import Inference, Service
 from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.flow import infer, run, to_arrow
+from overshoot_flow.flow.peers import Peer
+from overshoot_flow.flow.running import DEFAULT_PEER_TIMEOUT
 from overshoot_flow.results import Heartbeat, Outcome
 from overshoot_flow.session.ledger import LEDGER
 from overshoot_flow.session.runtime import RUNTIME
@@ -63,15 +65,26 @@ def run_archive(
     state: Path | None = None,
     workers: int = 1,
     epoch_interval: timedelta = timedelta(seconds=2),
+    peer: Peer | None = None,
+    peer_timeout: timedelta = DEFAULT_PEER_TIMEOUT,
 ) -> ArchiveReport:
     """Run an `archive_flow` to its end; the arguments are those of `overshoot_flow.flow.run`.
+
+    As a process of a cluster it reports its own share.
 
     Raises:
         OvershootFlowError: A step failed; the text says why.
         KeyboardInterrupt: A second signal stopped the run at once.
     """
     RUNTIME.failures.clear()
-    stopped = run(flow, state=state, workers=workers, epoch_interval=epoch_interval)
+    stopped = run(
+        flow,
+        state=state,
+        workers=workers,
+        epoch_interval=epoch_interval,
+        peer=peer,
+        peer_timeout=peer_timeout,
+    )
     return ArchiveReport(
         frames_read=sum(LEDGER.frames_emitted(key) for key, _ in source.sources),
         stopped=stopped,

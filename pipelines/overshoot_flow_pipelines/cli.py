@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from overshoot_flow import __version__
-from overshoot_flow.errors import ConfigurationError, OvershootFlowError
-from overshoot_flow_pipelines.commands import archive, models, serve, testvideo
-from overshoot_flow_pipelines.summary import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from overshoot_flow.errors import ConfigurationError, OvershootFlowError, PeerLostError
+from overshoot_flow_pipelines.commands import archive, models, run, serve, testvideo
+from overshoot_flow_pipelines.summary import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_PEER_LOST,
+    EXIT_USAGE,
+)
+from overshoot_flow_pipelines.supervised import Supervised
 
 _EXAMPLE = """\
 example (everything on this machine):
@@ -35,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         "-v", "--verbose", action="count", default=0, help="say more: -v notices, -vv everything"
     )
     subcommands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (archive, serve, testvideo, models):
+    for command in (archive, run, serve, testvideo, models):
         command.add_parser(subcommands)
     return top
 
@@ -44,25 +52,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code.
 
     0: done. 1: something failed. 2: wrong usage or configuration. 3: the frames do not add up.
-    130: stopped at once by a second signal.
+    75: another process of the cluster was lost. 130: stopped at once by a second signal.
     """
-    options = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    supervised = Supervised.from_environment()
+    if supervised is not None:
+        supervised.end_with_supervisor()
+    options = parser().parse_args(given)
+    options.arguments = given
+    options.supervised = supervised
     _set_up_logging(options.verbose)
+    in_cluster = supervised is not None or getattr(options, "process_id", None) is not None
+    try:
+        code = _run(options)
+    except BaseException:
+        if not in_cluster:
+            raise
+        traceback.print_exc()
+        code = EXIT_FAILED
+    if in_cluster:
+        _leave(code)
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
-    except ConfigurationError as error:
-        _complain(error)
-        return EXIT_USAGE
     except OvershootFlowError as error:
-        _complain(error)
-        return EXIT_FAILED
+        code = _code_of(error)
+        _complain(error, code, options.supervised)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
 
 
-def _complain(error: Exception) -> None:
-    sys.stderr.write(f"overshoot-flow: {error}\n")
+def _code_of(error: OvershootFlowError) -> int:
+    match error:
+        case ConfigurationError():
+            return EXIT_USAGE
+        case PeerLostError():
+            return EXIT_PEER_LOST
+    return EXIT_FAILED
+
+
+def _complain(error: Exception, code: int, supervised: Supervised | None) -> None:
+    if supervised is None:
+        sys.stderr.write(f"overshoot-flow: {error}\n")
+    elif code != EXIT_PEER_LOST:
+        # The supervisor says it, once, however many processes fail with it.
+        supervised.hand_over({"error": str(error)})
+
+
+def _leave(code: int) -> None:
+    """End a process of a cluster, in which threads of a failed engine abort Python's own end."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _set_up_logging(verbosity: int) -> None:

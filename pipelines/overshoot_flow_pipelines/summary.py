@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from overshoot_flow.flow.membership import PEER_LOST_EXIT_CODE
+from overshoot_flow.flow.running import INTERRUPTED_EXIT_CODE
 from overshoot_flow_pipelines.archive import ArchiveReport
 from overshoot_flow_pipelines.tally import Counts
 
@@ -13,7 +15,8 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_MISMATCH: Final = 3
-EXIT_INTERRUPTED: Final = 130
+EXIT_PEER_LOST: Final = PEER_LOST_EXIT_CODE
+EXIT_INTERRUPTED: Final = INTERRUPTED_EXIT_CODE
 
 
 def summary_lines(report: ArchiveReport, counts: Counts, out: Path) -> list[str]:

@@ -5,8 +5,22 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from overshoot_flow.results import Failure, Gap, Outcome, Result, Usage
+
+_Number = TypeVar("_Number", int, float)
+_SUMS: Final = (
+    "results",
+    "dead_letters",
+    "gaps",
+    "frames_answered",
+    "frames_between",
+    "frames_in_dead_letters",
+    "frames_in_gaps",
+    "cost_cents",
+    "seconds_charged",
+)
 
 
 @dataclass(slots=True)
@@ -66,10 +80,27 @@ class Counts:
                 return
         self.media_end_us = max(self.media_end_us, outcome.media_end_us)
 
+    def include(self, other: Counts) -> None:
+        """Add what another process has counted, of other streams on the same account."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.dead_letter_reasons += other.dead_letter_reasons
+        self.gap_reasons += other.gap_reasons
+        # Credit only shrinks while a run goes on: the smaller figure is the newer one.
+        self.credits_remaining_cents = _smaller(
+            self.credits_remaining_cents, other.credits_remaining_cents
+        )
+        self.media_end_us = max(self.media_end_us, other.media_end_us)
+        self._delivered(other.smallest_delivered_height)
+
     def _delivered(self, height: int | None) -> None:
-        if height is not None:
-            smallest = self.smallest_delivered_height
-            self.smallest_delivered_height = height if smallest is None else min(smallest, height)
+        self.smallest_delivered_height = _smaller(self.smallest_delivered_height, height)
+
+
+def _smaller(one: _Number | None, other: _Number | None) -> _Number | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 class Tally:

@@ -48,21 +48,29 @@ def frames_of(flow: Dataflow, name: str, partitions: int, concurrent: int) -> St
 
 
 @pytest.mark.parametrize(
-    ("partitions", "concurrent", "steps", "fits"),
-    [(9, 4, 1, True), (9, 4, 2, True), (9, 5, 2, False), (4, 9, 2, True), (9, 2, 4, False)],
+    ("partitions", "concurrent", "steps", "processes", "fits"),
+    [
+        (9, 4, 1, 1, True),
+        (9, 4, 2, 1, True),
+        (9, 5, 2, 1, False),
+        (4, 9, 2, 1, True),
+        (9, 2, 4, 1, False),
+        (9, 2, 2, 2, True),
+        (9, 3, 2, 2, False),
+    ],
 )
 def test_one_source_with_several_steps(
-    partitions: int, concurrent: int, steps: int, *, fits: bool
+    partitions: int, concurrent: int, steps: int, processes: int, *, fits: bool
 ) -> None:
     flow = Dataflow("flow")
     frames = frames_of(flow, "cameras", partitions, concurrent)
     for number in range(steps):
         ask(f"ask-{number}", frames)
     if fits:
-        check_slots(flow)
+        check_slots(flow, processes)
         return
     with pytest.raises(ConfigurationError, match="share an API key with 5 streams") as refused:
-        check_slots(flow)
+        check_slots(flow, processes)
     assert "`concurrent` of the source" in str(refused.value)
     assert KEY not in str(refused.value)
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,23 @@ from rich.console import Console
 
 from overshoot_flow.config import DEFAULT_MODEL, ClipMode, FrameMode, Inference
 from overshoot_flow.errors import ConfigurationError, MediaError
+from overshoot_flow.flow.peers import Peer
 from overshoot_flow.media.reader import probe
 from overshoot_flow.media.sampling import FramesPerSecond
 from overshoot_flow_connectors.file import FileSource
 from overshoot_flow_connectors.parquet import ParquetSink
 from overshoot_flow_pipelines.archive import archive_flow, run_archive
+from overshoot_flow_pipelines.commands.cluster import add_cluster_arguments, is_supervisor, peer_of
 from overshoot_flow_pipelines.commands.common import (
     Subcommands,
     add_service_arguments,
     new_parser,
     service_from,
 )
+from overshoot_flow_pipelines.peer_reports import added_up, mismatches, to_document
 from overshoot_flow_pipelines.progress import ArchiveProgress
-from overshoot_flow_pipelines.summary import exit_code, summary_lines
+from overshoot_flow_pipelines.summary import EXIT_MISMATCH, EXIT_OK, exit_code, summary_lines
+from overshoot_flow_pipelines.supervisor import supervise
 from overshoot_flow_pipelines.tally import Tally
 
 _EXAMPLE = """\
@@ -83,7 +88,8 @@ def add_parser(subcommands: Subcommands) -> None:
         type=int,
         default=4,
         metavar="N",
-        help="files that are watched at once; a key has five streams (default: %(default)s)",
+        help="files that are watched at once, shared out among the processes; a key has five "
+        "streams (default: %(default)s)",
     )
     durability = parser.add_argument_group("going on after an interruption")
     durability.add_argument(
@@ -107,9 +113,7 @@ def add_parser(subcommands: Subcommands) -> None:
         metavar="S",
         help="how long rows may wait until their file is visible (default: %(default)s)",
     )
-    durability.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="worker threads (default: %(default)s)"
-    )
+    add_cluster_arguments(parser)
     add_service_arguments(parser)
     parser.add_argument(
         "--deadline",
@@ -142,27 +146,70 @@ def run(options: argparse.Namespace) -> int:
         max_output_tokens=options.max_output_tokens,
     )
     service = service_from(options, answers_deadline_s=options.deadline)
+    peer = peer_of(options)
+    if is_supervisor(options):
+        return _run_group(options)
     source = FileSource(
         options.videos,
         sample=FramesPerSecond(fps),
         max_height=options.max_height,
-        concurrent=options.concurrent,
+        concurrent=_concurrent(options, peer),
     )
     tally = Tally()
     sink = ParquetSink(options.out, roll_interval=timedelta(seconds=options.roll))
     flow = archive_flow(source, inference, service, sink, tally)
-    names = {key: path.name for key, path in source.sources}
-    durations = {key: _duration_us(path) for key, path in source.sources}
-    with ArchiveProgress(tally, durations, names, Console(stderr=True)):
+    with _progress(source, tally, shown=options.supervised is None):
         report = run_archive(
             flow,
             source,
-            state=options.state or options.out / "_run",
+            state=_state(options),
             workers=options.workers,
             epoch_interval=timedelta(seconds=options.epoch),
+            peer=peer,
+            peer_timeout=timedelta(seconds=options.peer_timeout),
         )
+    if options.supervised is not None:
+        options.supervised.hand_over(to_document(report, tally.total))
+        return EXIT_OK
     sys.stdout.write("\n".join(summary_lines(report, tally.total, options.out)) + "\n")
     return exit_code(report, tally.total)
+
+
+def _run_group(options: argparse.Namespace) -> int:
+    """Run several processes and print one summary of what they have counted."""
+    end = supervise(options.arguments, options.processes, _state(options))
+    if end.code != EXIT_OK:
+        return end.code
+    report, counts = added_up(end.handovers)
+    wrong = mismatches(end.handovers)
+    lines = [*summary_lines(report, counts, options.out), *wrong]
+    if end.restarts:
+        lines.append(f"restarts         {end.restarts:>8}   the numbers are those since the last")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return EXIT_MISMATCH if wrong else exit_code(report, counts)
+
+
+def _state(options: argparse.Namespace) -> Path:
+    state: Path = options.state or options.out / "_run"
+    return state
+
+
+def _concurrent(options: argparse.Namespace, peer: Peer | None) -> int:
+    """A process cannot see how many files the others watch at the moment."""
+    concurrent: int = options.concurrent
+    if concurrent < 1 or peer is None:
+        return concurrent
+    share, rest = divmod(concurrent, len(peer.addresses))
+    return max(1, share + (peer.process_id < rest))
+
+
+def _progress(source: FileSource, tally: Tally, *, shown: bool) -> AbstractContextManager[object]:
+    """Several processes would draw their bars over each other."""
+    if not shown:
+        return nullcontext()
+    names = {key: path.name for key, path in source.sources}
+    durations = {key: _duration_us(path) for key, path in source.sources}
+    return ArchiveProgress(tally, durations, names, Console(stderr=True))
 
 
 def _duration_us(path: Path) -> int | None:
