@@ -82,8 +82,8 @@ def _run(console: Console) -> int:
         tally = Tally()
         flow = archive_flow(source, inference, service, ParquetSink(answers), tally)
         names = {key: path.name for key, path in source.sources}
-        durations: dict[str, int | None] = dict.fromkeys(names, round(VIDEO.duration_s * 1_000_000))
-        with ArchiveProgress(tally, durations, names, console):
+        duration_us = round(VIDEO.duration_s * 1_000_000)
+        with ArchiveProgress(tally, names, lambda _: duration_us, console):
             report = run_archive(flow, source)
     console.print("4. what the Parquet files say")
     console.print(_table(answers / "results"))

@@ -207,9 +207,9 @@ def _progress(source: FileSource, tally: Tally, *, shown: bool) -> AbstractConte
     """Several processes would draw their bars over each other."""
     if not shown:
         return nullcontext()
-    names = {key: path.name for key, path in source.sources}
-    durations = {key: _duration_us(path) for key, path in source.sources}
-    return ArchiveProgress(tally, durations, names, Console(stderr=True))
+    paths = dict(source.sources)
+    names = {key: path.name for key, path in paths.items()}
+    return ArchiveProgress(tally, names, lambda key: _duration_us(paths[key]), Console(stderr=True))
 
 
 def _duration_us(path: Path) -> int | None:
