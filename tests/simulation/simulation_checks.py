@@ -89,6 +89,7 @@ class Checks:
     _visible_rows: list[Row] = field(default_factory=list)
     _settled_at_start: frozenset[Moment] = frozenset()
     _life_rows: list[Row] = field(default_factory=list)
+    _shown: dict[str, set[int]] = field(default_factory=dict)
     _life_frames: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -135,6 +136,10 @@ class Checks:
             self._fail("a frame that nobody needs is read again", frame)
         self._life_frames.append((frame.stream_key, frame.pts_us))
 
+    def shown(self, stream_id: str, frame: Frame) -> None:
+        """A stream shows a frame, as the first one or later."""
+        self._shown.setdefault(stream_id, set()).add(frame.pts_us)
+
     def captured(self, step_id: str, frame: Frame) -> None:
         """A frame is published."""
         self.log("publish", step_id, frame.stream_key, frame.pts_us)
@@ -143,6 +148,9 @@ class Checks:
 
     def written(self, row: Row) -> None:
         """A row reaches the sink in its epoch."""
+        about = row.outcome
+        if isinstance(about, Result) and about.media_start_us not in self._shown[about.stream_id]:
+            self._fail("an answer is about a frame that its stream has not shown", about)
         self._pending.setdefault(row.epoch, []).append(row)
         self._life_rows.append(row)
 

@@ -38,7 +38,7 @@ def _in_place(run: SimulatedRun) -> Iterator[None]:
                 "SessionMachine": functools.partial(WatchedMachine, run.checks),
                 "Feed": functools.partial(Feed, replay_bytes=schedule.replay_frames * FRAME_BYTES),
                 "random": SimpleNamespace(Random=lambda: run.random),
-                "_RESTART_BACKOFF_S": (0.1, 0.4),
+                "_RESTART_BACKOFF_S": (0.02, 0.2),
             },
         ),
         (

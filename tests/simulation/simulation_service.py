@@ -256,8 +256,9 @@ class SimulatedPublisher:
         self.lost = asyncio.Event()
         self.pictures_captured = 0
 
-    async def connect(self, _first: Frame) -> None:
+    async def connect(self, first: Frame) -> None:
         service = self._service
+        service.checks.shown(self._stream.stream_id, first)
         await asyncio.sleep(_ROUND_TRIP_S)
         if service.happens(service.schedule.fault_share):
             raise PublishError("the room cannot be joined")
@@ -276,6 +277,7 @@ class SimulatedPublisher:
     def capture(self, frame: Frame) -> None:
         self.pictures_captured += 1
         self._service.checks.captured(self._stream.prompt, frame)
+        self._service.checks.shown(self._stream.stream_id, frame)
 
     async def statistics(self) -> SenderStatistics:
         return _STATISTICS
