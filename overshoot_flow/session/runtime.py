@@ -15,8 +15,11 @@ from overshoot_flow.session.clock import SystemClock
 from overshoot_flow.session.inbox import Inbox
 from overshoot_flow.session.ledger import Account
 from overshoot_flow.session.session import Session
+from overshoot_flow.transport.native_threads import give_up_real_time
 
 SHUTDOWN_TIMEOUT_S: Final = 12.0
+_THREADS_INTERVAL_S: Final = 0.5
+"""WebRTC starts threads whenever a track is published or an encoder changes."""
 
 _logger = logging.getLogger(__name__)
 
@@ -100,6 +103,7 @@ class Runtime:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                self._loop.call_soon(_tend_threads, self._loop)
                 self._thread = threading.Thread(
                     target=_run_loop, args=(self._loop,), name="overshoot-runtime", daemon=True
                 )
@@ -126,6 +130,11 @@ def _cancel_once(task: asyncio.Task[None]) -> None:
     """A second cancellation would interrupt the teardown that the first one began."""
     if not task.cancelling():
         task.cancel()
+
+
+def _tend_threads(loop: asyncio.AbstractEventLoop) -> None:
+    give_up_real_time()
+    loop.call_later(_THREADS_INTERVAL_S, _tend_threads, loop)
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
