@@ -131,8 +131,8 @@ class StreamRun:
     def _note_published(self, pending: PendingFrame) -> None:
         self.place.media.published(pending, self.place.clock.monotonic_s())
         self.place.feed.take_next()
-        self.place.feed.keep_pixels(pending)
         self._shown = pending.frame
+        self.place.feed.keep_pixels(pending)
 
     async def _publish(self, first: PendingFrame) -> None:
         place = self.place
@@ -143,8 +143,9 @@ class StreamRun:
             longest_pause_s=mode.length_s + mode.period_s + 1.0,
         )
         while (pending := await place.feed.next_frame()) is not None:
-            now_s = place.clock.monotonic_s()
-            await asyncio.sleep(pacer.due_s(pending.pts_us, now_s) - now_s)
+            if not place.feed.account.live:
+                now_s = place.clock.monotonic_s()
+                await asyncio.sleep(pacer.due_s(pending.pts_us, now_s) - now_s)
             # Another thread makes room; asking now and then is simpler than a callback across.
             while place.feed.account.congested:  # noqa: ASYNC110
                 await asyncio.sleep(_WATCH_INTERVAL_S / 10)
