@@ -106,29 +106,27 @@ class RtspConnection:
             CameraSilentError: No packet came for `read_timeout_s`.
             CameraError: The session broke.
         """
+        silence = CameraSilentError(f"no picture came for {self._read_timeout_s:g} s")
         failure: CameraError | None = None
+        asked_us = self._clock.now_us()
         try:
             for packet in self._container.demux(self.stream):
+                arrival_us = self._clock.now_us()
+                # FFmpeg holds each picture until the next one begins. When it is interrupted it
+                # gives out the held one instead of an error, and would wait as long again.
+                is_late = arrival_us - asked_us >= self._read_timeout_s * _US_PER_S
                 if packet.size > 0:
-                    yield self._timed(packet)
+                    yield _timed(packet, asked_us if is_late else arrival_us)
+                if is_late:
+                    failure = silence
+                    break
+                asked_us = self._clock.now_us()
         except av.error.ExitError:
-            failure = CameraSilentError(f"no picture came for {self._read_timeout_s:g} s")
+            failure = silence
         except (av.error.FFmpegError, OSError) as error:
             failure = _translated(error, silent=False)
         if failure is not None:
             raise failure
-
-    def _timed(self, packet: Packet[VideoStream]) -> TimedPacket:
-        arrival_us = self._clock.now_us()
-        pts_us = None
-        if packet.pts is not None and packet.time_base is not None:
-            pts_us = packet.pts * packet.time_base.numerator * _US_PER_S
-            pts_us //= packet.time_base.denominator
-        report = bytes(packet.get_sidedata("prft") or b"")
-        ntp_us = None
-        if len(report) >= _PRODUCER_TIME.size:
-            ntp_us = int(_PRODUCER_TIME.unpack_from(report)[0])
-        return TimedPacket(packet=packet, pts_us=pts_us, arrival_us=arrival_us, ntp_us=ntp_us)
 
     def close(self) -> None:
         """End the session."""
@@ -146,6 +144,18 @@ class RtspConnection:
     ) -> None:
         """Close."""
         self.close()
+
+
+def _timed(packet: Packet[VideoStream], arrival_us: int) -> TimedPacket:
+    pts_us = None
+    if packet.pts is not None and packet.time_base is not None:
+        pts_us = packet.pts * packet.time_base.numerator * _US_PER_S
+        pts_us //= packet.time_base.denominator
+    report = bytes(packet.get_sidedata("prft") or b"")
+    ntp_us = None
+    if len(report) >= _PRODUCER_TIME.size:
+        ntp_us = int(_PRODUCER_TIME.unpack_from(report)[0])
+    return TimedPacket(packet=packet, pts_us=pts_us, arrival_us=arrival_us, ntp_us=ntp_us)
 
 
 def _translated(error: Exception, *, silent: bool) -> CameraError:

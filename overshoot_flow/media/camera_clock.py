@@ -7,8 +7,8 @@ at this machine (it jitters). Out of them come two times for every picture:
 - **Media time**: µs since the camera's first start in the run, that is since its *anchor*, a
   moment of this machine's UTC. It goes on over reconnections, outages and restarts, and it only
   grows. Within a *segment* it keeps the distances of the camera's time stamps; it is slewed
-  towards the arrival times by at most 500 ppm, so that a camera whose clock drifts stays near
-  UTC for months. Where the time stamps break (a new connection, a reset, a jump) a new segment
+  towards the arrival times by at most 500 ppm (5 % in a segment's first seconds, because the
+  first picture comes late), so that a camera whose clock drifts stays near UTC for months. Where the time stamps break (a new connection, a reset, a jump) a new segment
   begins, whose first picture is placed by its arrival.
 - **Capture time**: UTC by the sender reports where they are there and believable, else by arrival.
 """
@@ -23,6 +23,7 @@ from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.media.frames import CaptureBasis
 
 _SLEW_PPM: Final = 500
+_FIRST_SLEW_PPM: Final = 50_000
 _REORDERING_US: Final = 1_000_000
 """Time stamps in decode order go back by less than this where pictures are reordered."""
 _DEFAULT_DISTANCE_US: Final = 40_000
@@ -191,10 +192,12 @@ class CameraClock:
 
     def _slew_us(self, offset_us: int, step_us: int) -> int:
         earliest_us = self._delays.earliest_us
+        ppm = _SLEW_PPM
         if earliest_us is None:
-            return 0
+            # Before a window is full only this is known: what came earlier was not captured later.
+            earliest_us, ppm = self._delays.smallest_us, _FIRST_SLEW_PPM
         error_us = earliest_us - self._anchor_us - offset_us
-        most_us = step_us * _SLEW_PPM // _PPM
+        most_us = step_us * ppm // _PPM
         return max(-most_us, min(most_us, error_us))
 
     def _captured(
@@ -225,6 +228,11 @@ class _EarliestArrivals:
     def earliest_us(self) -> int | None:
         """Smallest delay of the latest full window, or None."""
         return None if self._latest is None else self._latest[1]
+
+    @property
+    def smallest_us(self) -> int:
+        """Smallest delay of the window that is not full yet."""
+        return self._smallest_us or 0
 
     def take(self, delay_us: int, arrival_us: int) -> None:
         if self._smallest_us is not None and arrival_us - self._begun_us >= self._window_us:
