@@ -36,8 +36,10 @@ DEFAULTS = {
 def launch_line(settings):
     """Return the pipeline of one camera."""
     s = {**DEFAULTS, **settings}
+    # Tuned for latency the encoder reorders nothing, whatever else is asked of it.
+    s["tune"] = "" if s["b_frames"] else "tune=zerolatency"
     encoders = {
-        "h264": "x264enc tune=zerolatency speed-preset=ultrafast threads=1 bitrate=800 "
+        "h264": "x264enc {tune} speed-preset=ultrafast threads=1 bitrate=800 "
         "key-int-max={key_interval} bframes={b_frames} ! h264parse name=parse ! "
         "rtph264pay name=pay0 pt=96 config-interval=-1",
         "h265": "x265enc tune=zerolatency speed-preset=ultrafast bitrate=800 "
