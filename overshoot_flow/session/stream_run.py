@@ -104,7 +104,7 @@ class StreamRun:
                     tasks.create_task(self._take_answers(), name="take-answers"),
                 ]
                 self._note_published(first)
-                await self._connect(first)
+                await self._connect()
                 helpers.append(tasks.create_task(self._watch(), name="watch-deadlines"))
                 helpers.append(tasks.create_task(self._stay_in_room(), name="stay-in-room"))
                 await self._publish(first)
@@ -121,11 +121,11 @@ class StreamRun:
             self._url, self._token, connect_timeout_s=self.place.service.connect_timeout_s
         )
 
-    async def _connect(self, first: PendingFrame) -> None:
-        if first.frame is None:
+    async def _connect(self) -> None:
+        if self._shown is None:
             msg = "only frames with pixels can be published"
             raise RuntimeError(msg)
-        await self._publisher.connect(first.frame)
+        await self._publisher.connect(self._shown)
         self.place.machine.move(SessionState.LIVE)
 
     def _note_published(self, pending: PendingFrame) -> None:
