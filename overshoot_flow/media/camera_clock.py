@@ -8,8 +8,9 @@ at this machine (it jitters). Out of them come two times for every picture:
   moment of this machine's UTC. It goes on over reconnections, outages and restarts, and it only
   grows. Within a *segment* it keeps the distances of the camera's time stamps; it is slewed
   towards the arrival times by at most 500 ppm (5 % in a segment's first seconds, because the
-  first picture comes late), so that a camera whose clock drifts stays near UTC for months. Where the time stamps break (a new connection, a reset, a jump) a new segment
-  begins, whose first picture is placed by its arrival.
+  first picture comes late), so that a camera whose clock drifts stays near UTC for
+  months. Where the time stamps break (a new connection, a reset, a jump) a new segment begins,
+  whose first picture is placed by its arrival.
 - **Capture time**: UTC by the sender reports where they are there and believable, else by arrival.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
@@ -118,7 +119,7 @@ def test_time_stamps_that_jump_back_begin_a_segment(camera_servers: Servers) -> 
         assert watched.status.clock.segments == 2
     assert watched.status.attempts == 1
     pts = [frame.pts_us for frame in watched.frames]
-    assert max(later - earlier for earlier, later in zip(pts, pts[1:], strict=False)) < 500_000
+    assert max(later - earlier for earlier, later in pairwise(pts)) < 500_000
 
 
 def test_a_wrong_password_is_one_clear_error_and_no_storm(

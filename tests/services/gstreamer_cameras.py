@@ -12,9 +12,12 @@ standard input is a command, answered by one line:
 The server ends with its standard input.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import threading
+from typing import Any
 
 import gi
 
@@ -33,7 +36,7 @@ DEFAULTS = {
 }
 
 
-def launch_line(settings):
+def launch_line(settings: dict[str, Any]) -> str:
     """Return the pipeline of one camera."""
     s = {**DEFAULTS, **settings}
     # Tuned for latency the encoder reorders nothing, whatever else is asked of it.
@@ -43,7 +46,8 @@ def launch_line(settings):
         "key-int-max={key_interval} bframes={b_frames} ! h264parse name=parse ! "
         "rtph264pay name=pay0 pt=96 config-interval=-1",
         "h265": "x265enc tune=zerolatency speed-preset=ultrafast bitrate=800 "
-        "key-int-max={key_interval} ! h265parse name=parse ! rtph265pay name=pay0 pt=96 config-interval=-1",
+        "key-int-max={key_interval} ! h265parse name=parse ! "
+        "rtph265pay name=pay0 pt=96 config-interval=-1",
         "mjpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
     }
     return (
@@ -56,7 +60,9 @@ def launch_line(settings):
 class Cameras:
     """The mounts and what can be done to them while they are watched."""
 
-    def __init__(self, port, cameras, credentials):
+    def __init__(
+        self, port: int, cameras: dict[str, dict[str, Any]], credentials: list[str] | None
+    ) -> None:
         self.server = GstRtspServer.RTSPServer(address="127.0.0.1", service=str(port))
         self.credentials = credentials
         if credentials is not None:
@@ -66,36 +72,36 @@ class Cameras:
             basic = GstRtspServer.RTSPAuth.make_basic(*credentials)
             auth.add_basic(basic, token)
             self.server.set_auth(auth)
-        self.media = {}
+        self.media: dict[str, Any] = {}
         for name, settings in cameras.items():
             self.mount(name, settings)
         if self.server.attach(None) == 0:
             sys.exit(f"cannot listen on port {port}")
 
-    def mount(self, name, settings):
+    def mount(self, name: str, settings: dict[str, Any]) -> None:
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(launch_line(settings))
         factory.set_shared(True)
         if self.credentials is not None:
             permissions = GstRtspServer.RTSPPermissions()
-            permissions.add_permission_for_role("viewer", "media.factory.access", True)
-            permissions.add_permission_for_role("viewer", "media.factory.construct", True)
+            permissions.add_permission_for_role("viewer", "media.factory.access", True)  # noqa: FBT003 - GObject
+            permissions.add_permission_for_role("viewer", "media.factory.construct", True)  # noqa: FBT003 - GObject
             factory.set_permissions(permissions)
         factory.connect("media-configure", lambda _factory, media: self.configured(name, media))
         self.server.get_mount_points().add_factory(f"/{name}", factory)
 
-    def configured(self, name, media):
+    def configured(self, name: str, media: Any) -> None:
         # Without it the sinks would wait for time stamps that jump ahead.
         media.set_rate_control(False)
         self.media[name] = media
 
-    def send_clients_away(self):
+    def send_clients_away(self) -> None:
         self.server.client_filter(lambda _server, _client: GstRtspServer.RTSPFilterResult.REMOVE)
 
-    def element(self, camera, element):
+    def element(self, camera: str, element: str) -> Any:
         return self.media[camera].get_element().get_by_name(element)
 
-    def run(self, command):
+    def run(self, command: dict[str, Any]) -> dict[str, Any]:
         kind = command["command"]
         if kind == "set":
             self.mount(command["camera"], command["settings"])
@@ -115,22 +121,22 @@ class Cameras:
         return {}
 
 
-def say(answer):
+def say(answer: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 
 
-def main():
+def main() -> None:
     Gst.init(None)
     port, cameras, *credentials = sys.argv[1:]
     served = Cameras(int(port), json.loads(cameras), credentials or None)
     loop = GLib.MainLoop()
 
-    def obey(line):
+    def obey(line: str) -> bool:
         say(served.run(json.loads(line)))
         return False
 
-    def read_commands():
+    def read_commands() -> None:
         for line in sys.stdin:
             GLib.idle_add(obey, line)
         GLib.idle_add(loop.quit)

@@ -130,7 +130,9 @@ def rtsp_available() -> None:
 
 
 @pytest.fixture
-def camera_servers(rtsp_available: None) -> Iterator[Callable[..., CameraServer]]:
+def camera_servers(
+    rtsp_available: None,  # noqa: ARG001 - a fixture asks for another one by name
+) -> Iterator[Callable[..., CameraServer]]:
     """Makes servers; all are killed at the end."""
     made: list[CameraServer] = []
 
