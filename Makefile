@@ -3,7 +3,11 @@ PYTHON ?= $(shell command -v python3.12 >/dev/null && python3.12 -c '' 2>/dev/nu
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test check
+# Real services that tests start: GStreamer's RTSP server.
+SERVICES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base \
+	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+
+.PHONY: install demo test test-services check
 
 install: $(STAMP)
 
@@ -19,6 +23,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+test-services:
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SERVICES)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -44,6 +44,18 @@ class MediaError(OvershootFlowError):
     """A video cannot be opened or decoded; the text has no credentials."""
 
 
+class CameraError(MediaError):
+    """A camera cannot be reached or read; the text has no credentials."""
+
+
+class CameraSilentError(CameraError):
+    """A camera is connected and sends no picture."""
+
+
+class CameraCredentialsError(CameraError):
+    """A camera refuses the user name or the password."""
+
+
 class TransportError(OvershootFlowError):
     """The network failed: no connection, no answer in time, or an answer outside the contract."""
 

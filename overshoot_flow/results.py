@@ -53,6 +53,16 @@ class GapReason(StrEnum):
     """The media could not be decoded there."""
     STOPPED = "stopped"
     """The run was stopped or the session failed before the frames were answered."""
+    OUTAGE = "outage"
+    """The camera was not connected."""
+    STALLED = "stalled"
+    """The camera was connected and no picture came."""
+    FROZEN = "frozen"
+    """The camera sent the same picture over and over."""
+    DROPPED = "dropped"
+    """Newer pictures of the camera came before there was room for these."""
+    CRASH = "crash"
+    """The run died; what a live camera showed from then until the next start is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,9 +114,11 @@ class InferStep:
     def _hand_over(self, item: FrameLike | MediaGap) -> None:
         stream = self._stream(item.stream_key, item.source)
         if isinstance(item, MediaGap):
+            stream.frames_seen += item.frames_lost
             # One without a length is no moment of the media: the source could not be opened.
             moment = item.end_us > item.start_us
             if moment and stream.account.finished_before(self.step_id, item.start_us):
+                stream.account.release(self.step_id, item.frames_lost)
                 return
         else:
             stream.frames_seen += 1
@@ -156,7 +158,7 @@ def _inbox_item(item: FrameLike | MediaGap) -> InboxItem:
                 source=item.source,
                 start_us=item.start_us,
                 end_us=item.end_us,
-                frames=0,
+                frames=item.frames_lost,
                 reason=item.reason,
                 detail=item.detail,
             )

@@ -59,7 +59,11 @@ class FrameFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaGap:
-    """The source could not read a stretch of its media."""
+    """The source could not read a stretch of its media, or did not hand it on.
+
+    `frames_lost` counts frames that the source had and gave up; they count as emitted, so that
+    every one of them is settled by the gap's record.
+    """
 
     stream_key: str
     source: str
@@ -67,6 +71,7 @@ class MediaGap:
     end_us: int
     detail: str
     reason: GapReason = GapReason.DECODE
+    frames_lost: int = 0
 
 
 FrameLike: TypeAlias = Frame | FrameFiltered | FrameFailed

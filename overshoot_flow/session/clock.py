@@ -18,6 +18,22 @@ class Clock(Protocol):
         ...
 
 
+class SteadyUtc:
+    """UTC that never steps: the wall clock as it was at construction, carried on steadily.
+
+    A corrected wall clock would make a camera's time line jump or run backwards.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._begun_us = clock.wall_us()
+        self._begun_s = clock.monotonic_s()
+
+    def now_us(self) -> int:
+        """µs of UTC since 1970; never smaller than before."""
+        return self._begun_us + round((self._clock.monotonic_s() - self._begun_s) * 1_000_000)
+
+
 class SystemClock:
     """The machine's clocks."""
 

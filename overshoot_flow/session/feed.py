@@ -82,6 +82,10 @@ class Feed:
 
     def keep_pixels(self, pending: PendingFrame) -> None:
         """Note that `pending` is published and unanswered, within the bound of memory."""
+        if self.account.live:
+            # What a camera showed then is not shown again: newer pictures have come.
+            pending.frame = None
+            return
         if pending.frame is not None:
             self._kept.append(pending)
             self._kept_bytes += len(pending.frame.data)

@@ -40,15 +40,19 @@ class Account:
         capacity: Frames that may be between the source and a session's publisher.
         finished_before: Says whether an earlier part of the run has finished the frame with the
             given pts for the given step.
+        live: Whether the media is a camera's: frames come at their own pace, are published as
+            they come, never again on a new stream, and the session never gives up.
     """
 
     stream_key: str
     capacity: int = 16
     finished_before: Callable[[str, int], bool] = lambda _step_id, _pts_us: False
+    live: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _sessions: dict[str, _SessionEntry] = field(default_factory=dict)
     _pieces: deque[Piece] = field(default_factory=deque)
     _emitted: int = 0
+    _ending: bool = False
 
     def room(self) -> int:
         """How many frames the source may emit now."""
@@ -62,6 +66,17 @@ class Account:
         """The source has emitted `frames` frames."""
         with self._lock:
             self._emitted += frames
+
+    def end_soon(self) -> None:
+        """The source is stopping: a session that cannot reach the service need not go on trying."""
+        with self._lock:
+            self._ending = True
+
+    @property
+    def ending(self) -> bool:
+        """Whether the source is stopping."""
+        with self._lock:
+            return self._ending
 
     @property
     def frames_emitted(self) -> int:

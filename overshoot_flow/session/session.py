@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sys
 from typing import Final
 
 from overshoot_flow.config import Inference, Service
@@ -59,7 +60,8 @@ class Session:
         self._service = service
         self._account = account
         self._clock = clock
-        self._machine = SessionMachine(service.max_restarts)
+        # A camera goes on showing: its session outlives every fault that time may mend.
+        self._machine = SessionMachine(sys.maxsize if account.live else service.max_restarts)
         self._outcomes = OutcomeFactory(
             step_id=step_id,
             stream_key=account.stream_key,
@@ -141,6 +143,11 @@ class Session:
         self._media.restart()
         if remedy is Remedy.FAIL:
             _logger.error("session of %s failed: %s", self.stream_key, error)
+            await self._feed.discard_rest(unanswered, GapReason.STOPPED, str(error))
+            return
+        if self._account.live and self._account.ending:
+            # Nothing else would end attempts that have no bound.
+            self._machine.abort()
             await self._feed.discard_rest(unanswered, GapReason.STOPPED, str(error))
             return
         self._feed.again(unanswered, str(error))

@@ -104,7 +104,7 @@ class StreamRun:
                     tasks.create_task(self._take_answers(), name="take-answers"),
                 ]
                 self._note_published(first)
-                await self._connect(first)
+                await self._connect()
                 helpers.append(tasks.create_task(self._watch(), name="watch-deadlines"))
                 helpers.append(tasks.create_task(self._stay_in_room(), name="stay-in-room"))
                 await self._publish(first)
@@ -121,18 +121,18 @@ class StreamRun:
             self._url, self._token, connect_timeout_s=self.place.service.connect_timeout_s
         )
 
-    async def _connect(self, first: PendingFrame) -> None:
-        if first.frame is None:
+    async def _connect(self) -> None:
+        if self._shown is None:
             msg = "only frames with pixels can be published"
             raise RuntimeError(msg)
-        await self._publisher.connect(first.frame)
+        await self._publisher.connect(self._shown)
         self.place.machine.move(SessionState.LIVE)
 
     def _note_published(self, pending: PendingFrame) -> None:
         self.place.media.published(pending, self.place.clock.monotonic_s())
         self.place.feed.take_next()
-        self.place.feed.keep_pixels(pending)
         self._shown = pending.frame
+        self.place.feed.keep_pixels(pending)
 
     async def _publish(self, first: PendingFrame) -> None:
         place = self.place
@@ -143,8 +143,9 @@ class StreamRun:
             longest_pause_s=mode.length_s + mode.period_s + 1.0,
         )
         while (pending := await place.feed.next_frame()) is not None:
-            now_s = place.clock.monotonic_s()
-            await asyncio.sleep(pacer.due_s(pending.pts_us, now_s) - now_s)
+            if not place.feed.account.live:
+                now_s = place.clock.monotonic_s()
+                await asyncio.sleep(pacer.due_s(pending.pts_us, now_s) - now_s)
             # Another thread makes room; asking now and then is simpler than a callback across.
             while place.feed.account.congested:  # noqa: ASYNC110
                 await asyncio.sleep(_WATCH_INTERVAL_S / 10)

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from end_to_end_support import server, video
+from rtsp_support import camera_servers, rtsp_available
 
-__all__ = ["server", "video"]
+__all__ = ["camera_servers", "rtsp_available", "server", "video"]

@@ -1,0 +1,150 @@
+"""Several cameras behind one GStreamer RTSP server; run by the system's Python, which has `gi`.
+
+Usage: gstreamer_cameras.py PORT CAMERAS [USER PASSWORD]. CAMERAS is a JSON object: settings by
+mount name. One JSON line on standard output says that the server listens; each JSON line on
+standard input is a command, answered by one line:
+
+    {"command": "set", "camera": "a", "settings": {...}}   replace it; its clients are sent away
+    {"command": "jump", "camera": "a", "seconds": 100}     its time stamps jump
+    {"command": "mute", "camera": "a", "muted": true}      connected, but no picture comes
+    {"command": "sessions"}                                how many clients are connected
+
+The server ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from typing import Any
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 - after require_version
+
+DEFAULTS = {
+    "codec": "h264",
+    "width": 320,
+    "height": 240,
+    "fps": 25,
+    "key_interval": 25,
+    "b_frames": 0,
+    "pattern": "ball",
+}
+
+
+def launch_line(settings: dict[str, Any]) -> str:
+    """Return the pipeline of one camera."""
+    s = {**DEFAULTS, **settings}
+    # Tuned for latency the encoder reorders nothing, whatever else is asked of it.
+    s["tune"] = "" if s["b_frames"] else "tune=zerolatency"
+    encoders = {
+        "h264": "x264enc {tune} speed-preset=ultrafast threads=1 bitrate=800 "
+        "key-int-max={key_interval} bframes={b_frames} ! h264parse name=parse ! "
+        "rtph264pay name=pay0 pt=96 config-interval=-1",
+        "h265": "x265enc tune=zerolatency speed-preset=ultrafast bitrate=800 "
+        "key-int-max={key_interval} ! h265parse name=parse ! "
+        "rtph265pay name=pay0 pt=96 config-interval=-1",
+        "mjpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
+    }
+    return (
+        "( videotestsrc is-live=true pattern={pattern} ! "
+        "video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 ! "
+        "valve name=valve ! " + encoders[s["codec"]] + " )"
+    ).format(**s)
+
+
+class Cameras:
+    """The mounts and what can be done to them while they are watched."""
+
+    def __init__(
+        self, port: int, cameras: dict[str, dict[str, Any]], credentials: list[str] | None
+    ) -> None:
+        self.server = GstRtspServer.RTSPServer(address="127.0.0.1", service=str(port))
+        self.credentials = credentials
+        if credentials is not None:
+            auth = GstRtspServer.RTSPAuth()
+            token = GstRtspServer.RTSPToken()
+            token.set_string("media.factory.role", "viewer")
+            basic = GstRtspServer.RTSPAuth.make_basic(*credentials)
+            auth.add_basic(basic, token)
+            self.server.set_auth(auth)
+        self.media: dict[str, Any] = {}
+        for name, settings in cameras.items():
+            self.mount(name, settings)
+        if self.server.attach(None) == 0:
+            sys.exit(f"cannot listen on port {port}")
+
+    def mount(self, name: str, settings: dict[str, Any]) -> None:
+        factory = GstRtspServer.RTSPMediaFactory()
+        factory.set_launch(launch_line(settings))
+        factory.set_shared(True)
+        if self.credentials is not None:
+            permissions = GstRtspServer.RTSPPermissions()
+            permissions.add_permission_for_role("viewer", "media.factory.access", True)  # noqa: FBT003 - GObject
+            permissions.add_permission_for_role("viewer", "media.factory.construct", True)  # noqa: FBT003 - GObject
+            factory.set_permissions(permissions)
+        factory.connect("media-configure", lambda _factory, media: self.configured(name, media))
+        self.server.get_mount_points().add_factory(f"/{name}", factory)
+
+    def configured(self, name: str, media: Any) -> None:
+        # Without it the sinks would wait for time stamps that jump ahead.
+        media.set_rate_control(False)
+        self.media[name] = media
+
+    def send_clients_away(self) -> None:
+        self.server.client_filter(lambda _server, _client: GstRtspServer.RTSPFilterResult.REMOVE)
+
+    def element(self, camera: str, element: str) -> Any:
+        return self.media[camera].get_element().get_by_name(element)
+
+    def run(self, command: dict[str, Any]) -> dict[str, Any]:
+        kind = command["command"]
+        if kind == "set":
+            self.mount(command["camera"], command["settings"])
+            self.send_clients_away()
+        elif kind == "jump":
+            pad = self.element(command["camera"], "parse").get_static_pad("src")
+            pad.set_offset(pad.get_offset() + int(command["seconds"] * Gst.SECOND))
+        elif kind == "mute":
+            self.element(command["camera"], "valve").set_property("drop", command["muted"])
+        elif kind == "sessions":
+            clients = self.server.client_filter(
+                lambda _server, _client: GstRtspServer.RTSPFilterResult.REF
+            )
+            return {"sessions": len(clients)}
+        else:
+            return {"error": f"unknown command {kind}"}
+        return {}
+
+
+def say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    Gst.init(None)
+    port, cameras, *credentials = sys.argv[1:]
+    served = Cameras(int(port), json.loads(cameras), credentials or None)
+    loop = GLib.MainLoop()
+
+    def obey(line: str) -> bool:
+        say(served.run(json.loads(line)))
+        return False
+
+    def read_commands() -> None:
+        for line in sys.stdin:
+            GLib.idle_add(obey, line)
+        GLib.idle_add(loop.quit)
+
+    threading.Thread(target=read_commands, daemon=True).start()
+    say({"listening": int(port)})
+    loop.run()
+
+
+if __name__ == "__main__":
+    main()
