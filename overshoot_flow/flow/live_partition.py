@@ -92,6 +92,7 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
         self._gaps_under_way: deque[int] = deque()
         self._ended_us: int | None = None
         self._idle_activations = 0
+        self._epoch_has_tick = False
         if state is None:
             self._anchor_us = self._clock.now_us()
             self._progress = Progress()
@@ -145,7 +146,8 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
         if self._ended_us is None:
             items.extend(self._read())
         pieces = account.take()
-        if pieces:
+        if pieces or not self._epoch_has_tick:
+            self._epoch_has_tick = True
             self._progress.take(pieces, account.step_ids)
             items.append(
                 Tick(
@@ -226,6 +228,7 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
 
     def snapshot(self) -> ReaderState:
         """Return the anchor and the positions."""
+        self._epoch_has_tick = False
         return {
             "camera": STATE_VERSION,
             "anchor_us": self._anchor_us,
