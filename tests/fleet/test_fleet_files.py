@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,17 @@ def test_files_are_found_beside_the_fleet_file(tmp_path: Path) -> None:
     assert fleet.files[0] == file
     assert "hunter2" not in repr(fleet)
     assert ENVIRONMENT["KEY"] not in repr(fleet)
+
+
+def test_the_example_of_the_readme_is_right(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    (example,) = re.findall(r"```toml\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    variables = {
+        "OVERSHOOT_API_KEY": "ovs-key",
+        "GATE_PASSWORD": "hunter2",
+        "YARD_URL": "rtsp://192.0.2.12/a?token=hunter3",
+    }
+    fleet = load_fleet(fleet_file(tmp_path, example), variables)
+    gate, yard = fleet.cameras
+    assert (gate.inference.prompt, gate.labels) == ("Is the gate open?", {"site": "north"})
+    assert (yard.inference.prompt, len(yard.mask)) == ("How many people are there?", 2)
