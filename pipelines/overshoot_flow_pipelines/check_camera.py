@@ -51,8 +51,8 @@ def watch_camera(
 ) -> CameraFacts:
     """Connect to a camera, watch it, and leave; blocks.
 
-    It takes at most `watch_s` and three times `timeout_s`: FFmpeg notices only after twice the
-    time-out that a camera fell silent.
+    It takes at most `watch_s` and about four times `timeout_s`: FFmpeg notices late, after more
+    than twice the time-out, that a camera fell silent.
 
     Args:
         camera: The camera.
