@@ -7,6 +7,8 @@ libraries are translated into this tree where they enter; no text ever contains 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class OvershootFlowError(Exception):
     """Root of every exception that overshoot-flow raises on purpose."""
@@ -26,6 +28,18 @@ class LimitError(ConfigurationError):
     def __init__(self, limit: str, message: str) -> None:
         super().__init__(f"{limit}: {message}")
         self.limit = limit
+
+
+class FleetFileError(ConfigurationError):
+    """A fleet file is wrong; the text has all of its problems, one a line.
+
+    Attributes:
+        problems: The problems, such as `fleet.toml:12: camera "gate": name is empty`.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
 
 
 class UnsupportedSchemaError(ConfigurationError):

@@ -162,6 +162,8 @@ def _translated(error: Exception, *, silent: bool) -> CameraError:
     """Say what happened without the URL, which PyAV's texts contain with its password."""
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return CameraCredentialsError("the camera refuses the user name or the password")
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return CameraError("the camera has no stream of this path")
     if silent or isinstance(error, av.error.ExitError | TimeoutError):
         return CameraSilentError("the camera does not answer in time")
     reason = getattr(error, "strerror", None) or type(error).__name__

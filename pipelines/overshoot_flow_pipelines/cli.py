@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from overshoot_flow import __version__
 from overshoot_flow.errors import ConfigurationError, OvershootFlowError, PeerLostError
-from overshoot_flow_pipelines.commands import archive, models, run, serve, testvideo
+from overshoot_flow_pipelines.commands import archive, check, models, run, serve, testvideo
 from overshoot_flow_pipelines.summary import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         "-v", "--verbose", action="count", default=0, help="say more: -v notices, -vv everything"
     )
     subcommands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (archive, run, serve, testvideo, models):
+    for command in (archive, check, run, serve, testvideo, models):
         command.add_parser(subcommands)
     return top
 

@@ -55,7 +55,7 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.mark.parametrize("name", ["", "archive", "run", "serve", "testvideo", "models"])
+@pytest.mark.parametrize("name", ["", "archive", "check", "run", "serve", "testvideo", "models"])
 def test_every_help_shows_an_example(name: str) -> None:
     done = command(*name.split(), "--help")
     assert done.returncode == 0
