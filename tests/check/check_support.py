@@ -1,96 +1,14 @@
-"""Real cameras for the check: GStreamer's RTSP server, a port where nobody is, and a mute one."""
+"""Cameras that are none: a port where nobody is, a mute server; and the text of a fleet file."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Final
 
-import pytest
-
-SERVER: Final = Path(__file__).with_name("launch_rtsp_server.py")
-SYSTEM_PYTHON: Final = "/usr/bin/python3"
 USER, PASSWORD = "viewer", "right:p@ss-hunter2"
 """What the locked cameras want."""
-INSTALL: Final = (
-    "GStreamer's RTSP server is missing: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi "
-    "gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad "
-    "gstreamer1.0-plugins-ugly"
-)
-PROBE: Final = """
-import gi
-gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
-from gi.repository import Gst, GstRtspServer
-Gst.init(None)
-missing = [e for e in ("x264enc", "h264parse", "rtph264pay", "jpegenc", "rtpjpegpay")
-           if Gst.ElementFactory.find(e) is None]
-raise SystemExit(f"no {missing}" if missing else 0)
-"""
-PICTURES: Final = (
-    "videotestsrc is-live=true pattern=ball ! "
-    "video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 ! "
-)
-H264: Final = " ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1"
-_ENVIRONMENT: Final = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-"""The virtual environment's modules are not for the system's Python."""
-
-
-def plain(*, width: int = 320, height: int = 240, fps: int = 25, gop: int = 10) -> str:
-    pictures = PICTURES.format(width=width, height=height, fps=fps)
-    return (
-        f"{pictures} x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max={gop}"
-        + H264
-    )
-
-
-def with_b_frames() -> str:
-    pictures = PICTURES.format(width=320, height=240, fps=25)
-    encoder = (
-        "x264enc speed-preset=veryfast threads=1 rc-lookahead=4 key-int-max=12 bframes=2 "
-        "b-adapt=false"
-    )
-    # Without a profile the elements agree on the baseline one, which has no B-frames.
-    return f"{pictures} {encoder} ! video/x-h264,profile=main{H264}"
-
-
-def motion_jpeg() -> str:
-    pictures = PICTURES.format(width=160, height=120, fps=10)
-    return f"{pictures} jpegenc ! rtpjpegpay name=pay0 pt=26"
-
-
-def require_gstreamer() -> None:
-    """Skip where the server cannot be run."""
-    if not Path(SYSTEM_PYTHON).exists():
-        pytest.skip(INSTALL)
-    probe = subprocess.run(
-        [SYSTEM_PYTHON, "-c", PROBE], capture_output=True, env=_ENVIRONMENT, check=False
-    )
-    if probe.returncode:
-        pytest.skip(INSTALL)
-
-
-@contextlib.contextmanager
-def rtsp_server(mounts: Mapping[str, str], *credentials: str) -> Iterator[str]:
-    """Serve pipelines by mount name; yield `host:port`."""
-    process = subprocess.Popen(
-        [SYSTEM_PYTHON, str(SERVER), json.dumps(mounts), *credentials],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=_ENVIRONMENT,
-    )
-    try:
-        assert process.stdout is not None
-        yield f"127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @contextlib.contextmanager

@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from check_support import (
-    PASSWORD,
-    USER,
-    motion_jpeg,
-    plain,
-    require_gstreamer,
-    rtsp_server,
-    with_b_frames,
-)
+from check_support import PASSWORD, USER
+from rtsp_support import CameraServer, rtsp_available
+
+__all__ = ["cameras", "locked_cameras", "rtsp_available"]
 
 
 @pytest.fixture(scope="session")
-def cameras() -> Iterator[str]:
+def cameras(
+    rtsp_available: None,  # noqa: ARG001 - a fixture asks for another one by name
+) -> Iterator[str]:
     """Address of a server with the cameras `gate`, `yard`, `roof` and `jpeg`."""
-    require_gstreamer()
-    mounts = {
-        "gate": plain(),
-        "yard": plain(width=640, height=360, fps=10, gop=5),
-        "roof": with_b_frames(),
-        "jpeg": motion_jpeg(),
-    }
-    with rtsp_server(mounts) as address:
-        yield address
+    server = CameraServer(
+        {
+            "gate": {"key_interval": 10},
+            "yard": {"width": 640, "height": 360, "fps": 10, "key_interval": 5},
+            "roof": {"key_interval": 12, "b_frames": 2},
+            "jpeg": {"codec": "mjpeg", "width": 160, "height": 120, "fps": 10},
+        }
+    )
+    yield f"127.0.0.1:{server.port}"
+    server.kill()
 
 
 @pytest.fixture(scope="session")
-def locked_cameras() -> Iterator[str]:
+def locked_cameras(
+    rtsp_available: None,  # noqa: ARG001 - a fixture asks for another one by name
+) -> Iterator[str]:
     """Address of a server with the camera `safe`, which wants `USER` and `PASSWORD`."""
-    require_gstreamer()
-    with rtsp_server({"safe": plain()}, USER, PASSWORD) as address:
-        yield address
+    server = CameraServer({"safe": {"key_interval": 10}}, (USER, PASSWORD))
+    yield f"127.0.0.1:{server.port}"
+    server.kill()

@@ -69,8 +69,10 @@ CAMERA_CASES = [
     ('user = "v"\npassword = { env = 1 }', "9: {}: password: env must be a text, not a number"),
     (
         f'user = "{"v" * 125}"\npassword = {{ env = "PASSWORD" }}',
-        "8: {}: user name and password of the camera at 10.0.0.11 are too long: at most 127 "
-        "characters together, percent-encoded",
+        (
+            "8: {}: user name and password of the camera at 10.0.0.11 are too long: at most 127 "
+            "characters together, percent-encoded"
+        ),
     ),
     ("labels = [1]", "8: {}: labels must be a table, not an array"),
     ("[camera.labels]\nsite = 1", "9: {}: labels: site must be a text, not a number"),

@@ -145,7 +145,7 @@ def test_a_failure_keeps_no_url_with_a_password(camera_servers: Servers) -> None
     camera = Camera(url=server.url("not-there", "u:hidden@"))
     with Watcher(camera) as watched:
         watched.until(lambda: watched.status.attempts >= 2)
-    assert "404" in (watched.status.problem or "")
+    assert "no stream of this path" in (watched.status.problem or "")
     assert "hidden" not in f"{watched.status!r} {watched.items!r}"
 
 

@@ -39,11 +39,14 @@ DEFAULTS = {
 def launch_line(settings: dict[str, Any]) -> str:
     """Return the pipeline of one camera."""
     s = {**DEFAULTS, **settings}
-    # Tuned for latency the encoder reorders nothing, whatever else is asked of it.
-    s["tune"] = "" if s["b_frames"] else "tune=zerolatency"
+    # Tuned for latency the encoder reorders nothing, whatever else is asked of it; and without a
+    # profile the elements agree on the baseline one, which has no B-frames.
+    reordered = bool(s["b_frames"])
+    s["tune"] = "rc-lookahead=4 b-adapt=false" if reordered else "tune=zerolatency"
+    s["profile"] = "! video/x-h264,profile=main" if reordered else ""
     encoders = {
         "h264": "x264enc {tune} speed-preset=ultrafast threads=1 bitrate=800 "
-        "key-int-max={key_interval} bframes={b_frames} ! h264parse name=parse ! "
+        "key-int-max={key_interval} bframes={b_frames} {profile} ! h264parse name=parse ! "
         "rtph264pay name=pay0 pt=96 config-interval=-1",
         "h265": "x265enc tune=zerolatency speed-preset=ultrafast bitrate=800 "
         "key-int-max={key_interval} ! h265parse name=parse ! "
