@@ -60,8 +60,8 @@ SESSION_MUTANTS: Final = (
         "a failed session forgets the frames under way",
         Session,
         "_recover",
-        "self._feed.discard_rest(unanswered,",
-        "self._feed.discard_rest((),",
+        "self.stream_key, error)\n        await self._feed.discard_rest(unanswered,",
+        "self.stream_key, error)\n        await self._feed.discard_rest((),",
     ),
     Mutant(
         "an ended session does not say so",
