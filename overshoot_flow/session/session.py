@@ -109,7 +109,7 @@ class Session:
             machine=self._machine,
             clock=self._clock,
         )
-        while not self._machine.ended and (first := await self._feed.next_frame()) is not None:
+        while not self._machine.ended and (first := await self._feed.first_frame()) is not None:
             try:
                 await self._one_stream(place, first)
             except OvershootFlowError as error:

@@ -132,13 +132,14 @@ def run_flow(
     service: Service,
     *,
     fps: float = FPS,
+    source: Any = None,
     between: Callable[[Stream[Item]], Stream[Item]] = lambda stream: stream,
     on_outcome: Callable[[Outcome], None] = lambda _: None,
 ) -> Run:
-    """Run file → infer and collect everything that is said."""
+    """Run file → infer and collect everything that is said; `source` replaces the file source."""
     done = Run()
     RUNTIME.failures.clear()
-    source = FileSource(paths, sample=FramesPerSecond(fps))
+    source = source or FileSource(paths, sample=FramesPerSecond(fps))
     flow = Dataflow("test")
     frames = op.input("files", flow, source)
     outcomes = infer("ask", between(frames), inference, service)

@@ -1,0 +1,82 @@
+"""A source of access units for tests: a file's packets, demuxed and not decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+from bytewax.inputs import FixedPartitionedSource
+
+from overshoot_flow.flow.items import Item
+from overshoot_flow.flow.partition import ReaderPartition, ReaderState, Turnstile
+from overshoot_flow.media.access_units import AccessUnit
+from overshoot_flow.media.annex_b import AnnexBWriter
+
+
+def access_units(path: Path, stream_key: str) -> list[AccessUnit]:
+    """Demux an H.264 file without B-frames; media time begins at 0."""
+    units: list[AccessUnit] = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        writer = AnnexBWriter("h264", stream.codec_context.extradata)
+        for packet in container.demux(stream):
+            picture = writer.picture(bytes(packet)) if packet.size else None
+            if picture is None or packet.pts is None or stream.time_base is None:
+                continue
+            assert picture.parameters is not None
+            units.append(
+                AccessUnit(
+                    stream_key=stream_key,
+                    source=path.name,
+                    pts_us=round(packet.pts * stream.time_base * 1_000_000),
+                    duration_us=round((packet.duration or 0) * stream.time_base * 1_000_000),
+                    codec="h264",
+                    width=picture.parameters.width,
+                    height=picture.parameters.height,
+                    is_keyframe=picture.is_keyframe,
+                    data=picture.data,
+                )
+            )
+    return units
+
+
+class ListReader:
+    """Gives out a list as fast as it is taken."""
+
+    def __init__(self, units: Sequence[AccessUnit]) -> None:
+        self._left = list(units)
+
+    def poll(self, max_frames: int) -> list[AccessUnit]:
+        taken, self._left = self._left[:max_frames], self._left[max_frames:]
+        return taken
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._left
+
+    def close(self) -> None:
+        self._left = []
+
+
+class AccessUnitSource(FixedPartitionedSource[Item, ReaderState]):
+    """One partition per file; `first` leaves out so many access units at the beginning."""
+
+    def __init__(self, paths: Sequence[Path], *, first: int = 0) -> None:
+        self.sources = [(path.name, path) for path in paths]
+        self._first = first
+
+    def list_parts(self) -> list[str]:
+        return [key for key, _ in self.sources]
+
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: ReaderState | None
+    ) -> ReaderPartition:
+        units = access_units(dict(self.sources)[for_part], for_part)[self._first :]
+        return ReaderPartition(
+            for_part,
+            for_part,
+            lambda start_us: ListReader([unit for unit in units if unit.pts_us >= start_us]),
+            Turnstile(1),
+            state=resume_state,
+        )

@@ -1,0 +1,95 @@
+"""Access units go to the service as they are; the far side decodes them; nothing is unaccounted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from access_unit_support import AccessUnitSource
+from end_to_end_support import FPS, STAMPS_SCHEMA, Run, Server, run_flow
+
+from overshoot_flow.config import ClipMode, FrameMode, Inference
+from overshoot_flow.local.testvideo import VideoSpec, generate
+from overshoot_flow.results import GapReason, Result
+from overshoot_flow.session.runtime import RUNTIME
+
+pytestmark = pytest.mark.xdist_group("real time")
+
+GOP = 15
+INFERENCE = Inference(
+    prompt="Which stamps?", output_schema=STAMPS_SCHEMA, mode=FrameMode(interval_s=0.25)
+)
+CLIPS = Inference(
+    prompt="Which stamps?",
+    output_schema=STAMPS_SCHEMA,
+    mode=ClipMode(target_fps=30, clip_length_s=0.5, delay_s=0.5),
+)
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int, float], Path]:
+    """Makes stamped videos without B-frames, half a second from key frame to key frame."""
+    folder = tmp_path_factory.mktemp("encoded")
+
+    def make(width: int, height: int, duration_s: float) -> Path:
+        path = folder / f"{height}-{duration_s:g}.mp4"
+        if not path.exists():
+            generate(
+                path,
+                VideoSpec(
+                    width=width,
+                    height=height,
+                    fps=FPS,
+                    duration_s=duration_s,
+                    gop=GOP,
+                    b_frames=0,
+                    text=False,
+                ),
+            )
+        return path
+
+    return make
+
+
+def stamps_seen(done: Run) -> set[int]:
+    return {stamp for result in done.results for stamp in result.output["stamps"]}
+
+
+def stamps_outside(done: Run) -> list[tuple[int, Result]]:
+    return [
+        (stamp, result)
+        for result in done.results
+        for stamp in result.output["stamps"]
+        if not result.media_start_us <= stamp * 1_000_000 // FPS < result.media_end_us
+    ]
+
+
+def test_the_far_side_decodes_every_access_unit_in_full_size(
+    server: Server, encoded: Callable[[int, int, float], Path]
+) -> None:
+    done = run_flow([], CLIPS, server.service(), source=AccessUnitSource([encoded(1280, 720, 5.0)]))
+    assert done.frames_emitted == done.frames_settled == 5 * FPS
+    assert not done.gaps
+    assert not done.failures
+    (stream,) = server.streams()
+    assert (stream["width"], stream["height"]) == (1280, 720)
+    assert stream["frames_received"] >= 5 * FPS
+    assert stamps_outside(done) == []
+    assert len(stamps_seen(done)) >= 4.5 * FPS
+    assert {r.delivered_height for r in done.results} - {None} == {720}
+    assert server.alive() == []
+    assert RUNTIME.failures == {}
+
+
+def test_a_stream_begins_with_a_key_frame_and_what_precedes_it_is_a_gap(
+    server: Server, encoded: Callable[[int, int, float], Path]
+) -> None:
+    source = AccessUnitSource([encoded(640, 360, 3.0)], first=GOP - 5)
+    done = run_flow([], INFERENCE, server.service(), source=source)
+    assert done.frames_emitted == done.frames_settled == 3 * FPS - GOP + 5
+    (gap,) = [gap for gap in done.gaps if gap.reason is GapReason.NO_KEY_FRAME]
+    assert gap.frames_lost == 5
+    assert gap.media_start_us == pytest.approx((GOP - 5) * 1e6 / FPS, abs=2)
+    assert gap.media_end_us == pytest.approx(GOP * 1e6 / FPS, abs=2)
+    assert min(stamps_seen(done)) >= GOP
