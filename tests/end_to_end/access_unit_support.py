@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import av
+import pytest
 from bytewax.inputs import FixedPartitionedSource
+from end_to_end_support import FPS
 
 from overshoot_flow.flow.items import Item
 from overshoot_flow.flow.partition import ReaderPartition, ReaderState, Turnstile
+from overshoot_flow.local.testvideo import VideoSpec, generate
 from overshoot_flow.media.access_units import AccessUnit
 from overshoot_flow.media.annex_b import AnnexBWriter
+
+
+GOP = 15
+MakeEncoded = Callable[[int, int, float], Path]
+
+
+@pytest.fixture(scope="session")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> MakeEncoded:
+    """Makes stamped videos without B-frames, half a second from key frame to key frame."""
+    folder = tmp_path_factory.mktemp("encoded")
+
+    def make(width: int, height: int, duration_s: float) -> Path:
+        path = folder / f"{height}-{duration_s:g}.mp4"
+        if not path.exists():
+            generate(
+                path,
+                VideoSpec(
+                    width=width,
+                    height=height,
+                    fps=FPS,
+                    duration_s=duration_s,
+                    gop=GOP,
+                    b_frames=0,
+                    text=False,
+                ),
+            )
+        return path
+
+    return make
 
 
 def access_units(path: Path, stream_key: str) -> list[AccessUnit]:

@@ -126,6 +126,20 @@ class Run:
         )
 
 
+class FaultAfter:
+    """Breaks something when the given number of answers has come."""
+
+    def __init__(self, answers: int, break_it: Callable[[], None]) -> None:
+        self._left = answers
+        self._break_it = break_it
+
+    def __call__(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Result):
+            self._left -= 1
+            if self._left == 0:
+                self._break_it()
+
+
 def run_flow(
     paths: list[Path],
     inference: Inference,

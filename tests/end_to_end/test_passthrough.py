@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
-from access_unit_support import AccessUnitSource
+from access_unit_support import GOP, AccessUnitSource, MakeEncoded
 from end_to_end_support import FPS, STAMPS_SCHEMA, Run, Server, run_flow
 
 from overshoot_flow.config import ClipMode, FrameMode, Inference
-from overshoot_flow.local.testvideo import VideoSpec, generate
 from overshoot_flow.results import GapReason, Result
 from overshoot_flow.session.runtime import RUNTIME
 
 pytestmark = pytest.mark.xdist_group("real time")
 
-GOP = 15
 INFERENCE = Inference(
     prompt="Which stamps?", output_schema=STAMPS_SCHEMA, mode=FrameMode(interval_s=0.25)
 )
@@ -25,31 +20,6 @@ CLIPS = Inference(
     output_schema=STAMPS_SCHEMA,
     mode=ClipMode(target_fps=30, clip_length_s=0.5, delay_s=0.5),
 )
-
-
-@pytest.fixture(scope="module")
-def encoded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int, float], Path]:
-    """Makes stamped videos without B-frames, half a second from key frame to key frame."""
-    folder = tmp_path_factory.mktemp("encoded")
-
-    def make(width: int, height: int, duration_s: float) -> Path:
-        path = folder / f"{height}-{duration_s:g}.mp4"
-        if not path.exists():
-            generate(
-                path,
-                VideoSpec(
-                    width=width,
-                    height=height,
-                    fps=FPS,
-                    duration_s=duration_s,
-                    gop=GOP,
-                    b_frames=0,
-                    text=False,
-                ),
-            )
-        return path
-
-    return make
 
 
 def stamps_seen(done: Run) -> set[int]:
@@ -66,7 +36,7 @@ def stamps_outside(done: Run) -> list[tuple[int, Result]]:
 
 
 def test_the_far_side_decodes_every_access_unit_in_full_size(
-    server: Server, encoded: Callable[[int, int, float], Path]
+    server: Server, encoded: MakeEncoded
 ) -> None:
     done = run_flow([], CLIPS, server.service(), source=AccessUnitSource([encoded(1280, 720, 5.0)]))
     assert done.frames_emitted == done.frames_settled == 5 * FPS
@@ -83,7 +53,7 @@ def test_the_far_side_decodes_every_access_unit_in_full_size(
 
 
 def test_a_stream_begins_with_a_key_frame_and_what_precedes_it_is_a_gap(
-    server: Server, encoded: Callable[[int, int, float], Path]
+    server: Server, encoded: MakeEncoded
 ) -> None:
     source = AccessUnitSource([encoded(640, 360, 3.0)], first=GOP - 5)
     done = run_flow([], INFERENCE, server.service(), source=source)
