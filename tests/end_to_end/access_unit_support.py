@@ -13,9 +13,10 @@ from end_to_end_support import FPS
 from overshoot_flow.flow.items import Item
 from overshoot_flow.flow.partition import ReaderPartition, ReaderState, Turnstile
 from overshoot_flow.local.testvideo import VideoSpec, generate
-from overshoot_flow.media.access_units import AccessUnit
+from overshoot_flow.media.access_units import AccessUnit, Picture
 from overshoot_flow.media.annex_b import AnnexBWriter
-
+from overshoot_flow.media.frames import Frame
+from overshoot_flow.media.pictures import PictureConverter
 
 GOP = 15
 MakeEncoded = Callable[[int, int, float], Path]
@@ -73,13 +74,36 @@ def access_units(path: Path, stream_key: str) -> list[AccessUnit]:
     return units
 
 
+def decoded(units: Sequence[AccessUnit]) -> list[Frame]:
+    """Decode units, of which the first is a key frame."""
+    decoder = av.CodecContext.create("h264", "r")
+    pictures = [p for unit in units for p in decoder.decode(av.Packet(unit.data))]
+    pictures += decoder.decode(None)
+    converter = PictureConverter(None)
+    frames = []
+    for unit, picture in zip(units, pictures, strict=True):
+        width, height, data = converter.convert(picture)
+        frames.append(
+            Frame(
+                stream_key=unit.stream_key,
+                source=unit.source,
+                pts_us=unit.pts_us,
+                duration_us=unit.duration_us,
+                width=width,
+                height=height,
+                data=data,
+            )
+        )
+    return frames
+
+
 class ListReader:
     """Gives out a list as fast as it is taken."""
 
-    def __init__(self, units: Sequence[AccessUnit]) -> None:
+    def __init__(self, units: Sequence[Picture]) -> None:
         self._left = list(units)
 
-    def poll(self, max_frames: int) -> list[AccessUnit]:
+    def poll(self, max_frames: int) -> list[Picture]:
         taken, self._left = self._left[:max_frames], self._left[max_frames:]
         return taken
 
@@ -92,11 +116,20 @@ class ListReader:
 
 
 class AccessUnitSource(FixedPartitionedSource[Item, ReaderState]):
-    """One partition per file; `first` leaves out so many access units at the beginning."""
+    """One partition per file.
 
-    def __init__(self, paths: Sequence[Path], *, first: int = 0) -> None:
+    Args:
+        paths: The files.
+        first: So many access units are left out at the beginning.
+        decoded_part: Which of all access units, from a key frame on, are emitted as frames.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], *, first: int = 0, decoded_part: slice = slice(0)
+    ) -> None:
         self.sources = [(path.name, path) for path in paths]
         self._first = first
+        self._decoded_part = decoded_part
 
     def list_parts(self) -> list[str]:
         return [key for key, _ in self.sources]
@@ -104,7 +137,12 @@ class AccessUnitSource(FixedPartitionedSource[Item, ReaderState]):
     def build_part(
         self, step_id: str, for_part: str, resume_state: ReaderState | None
     ) -> ReaderPartition:
-        units = access_units(dict(self.sources)[for_part], for_part)[self._first :]
+        units: list[Picture] = []
+        units += access_units(dict(self.sources)[for_part], for_part)
+        units[self._decoded_part] = decoded(
+            [unit for unit in units[self._decoded_part] if isinstance(unit, AccessUnit)]
+        )
+        units = units[self._first :]
         return ReaderPartition(
             for_part,
             for_part,

@@ -63,3 +63,18 @@ def test_a_stream_begins_with_a_key_frame_and_what_precedes_it_is_a_gap(
     assert gap.media_start_us == pytest.approx((GOP - 5) * 1e6 / FPS, abs=2)
     assert gap.media_end_us == pytest.approx(GOP * 1e6 / FPS, abs=2)
     assert min(stamps_seen(done)) >= GOP
+
+
+def test_a_source_may_change_between_pixels_and_access_units(
+    server: Server, encoded: MakeEncoded
+) -> None:
+    # As a camera does whose encoder begins to use B-frames. The units after the frames begin in
+    # the middle of a GOP.
+    pixels = slice(2 * GOP, 4 * GOP - 5)
+    source = AccessUnitSource([encoded(640, 360, 4.0)], decoded_part=pixels)
+    done = run_flow([], INFERENCE, server.service(), source=source)
+    assert done.frames_emitted == done.frames_settled == 4 * FPS
+    assert sum(g.frames_lost for g in done.gaps if g.reason is GapReason.NO_KEY_FRAME) == 5
+    assert len(server.streams()) == 1
+    assert RUNTIME.failures == {}
+    assert max(stamps_seen(done)) >= 3.5 * FPS
