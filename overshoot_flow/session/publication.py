@@ -23,7 +23,8 @@ class Publication:
 
     Args:
         stream_id: The stream, for the log.
-        new_publisher: Makes a publisher that is not connected yet, with the newest token.
+        new_publisher: Makes a publisher that is not connected yet, with the newest token; an
+            error that it raises ends the stream.
 
     Attributes:
         delivery: What the sender has counted, as far as it was asked.
@@ -32,7 +33,7 @@ class Publication:
     def __init__(self, stream_id: str, new_publisher: Callable[[], Publisher]) -> None:
         self._stream_id = stream_id
         self._new_publisher = new_publisher
-        self._publisher = new_publisher()
+        self._publisher: Publisher | None = None
         self._is_connected = False
         self._shown: Picture | None = None
         # Held by whoever uses the connection or replaces it.
@@ -46,6 +47,7 @@ class Publication:
             PublishError: No connection came about.
         """
         async with self._connection:
+            self._publisher = self._new_publisher()
             await self._connect(first)
 
     async def show(self, picture: Picture) -> bool:
@@ -69,8 +71,9 @@ class Publication:
                 if not self._is_connected:
                     await self._connect(picture)
                     return True
-                if self._publisher.flowing.is_set():
-                    await self._publisher.capture(picture)
+                publisher = self._connected
+                if publisher.flowing.is_set():
+                    await publisher.capture(picture)
                     self._shown = picture
                     return True
             # The SDK reconnects, or `stay` is about to connect another publisher.
@@ -86,7 +89,7 @@ class Publication:
             PublishError: No connection came about.
         """
         while True:
-            publisher = self._publisher
+            publisher = self._connected
             await publisher.lost.wait()
             async with self._connection:
                 if publisher is not self._publisher:
@@ -104,30 +107,38 @@ class Publication:
                 return
             try:
                 async with asyncio.timeout(_STATISTICS_TIMEOUT_S):
-                    statistics = await self._publisher.statistics()
+                    statistics = await self._connected.statistics()
             except (PublishError, TimeoutError) as error:
                 _logger.info("stream %s: %s", self._stream_id, str(error) or "no statistics")
                 return
             self.delivery = Delivery(
                 width=statistics.width or None,
                 height=statistics.height or None,
-                captured=self._publisher.pictures_captured,
+                captured=self._connected.pictures_captured,
                 sent=statistics.pictures_sent,
                 key_frames=statistics.key_frames,
             )
 
     async def end(self) -> None:
         """Leave the room."""
-        await self._publisher.leave()
+        if self._publisher is not None:
+            await self._publisher.leave()
+
+    @property
+    def _connected(self) -> Publisher:
+        if self._publisher is None:
+            msg = "begin first"
+            raise RuntimeError(msg)
+        return self._publisher
 
     async def _connect(self, first: Picture) -> None:
         self._shown = first
-        await self._publisher.connect(first)
+        await self._connected.connect(first)
         self._is_connected = True
 
     async def _disconnect(self) -> None:
         self._is_connected = False
-        before = self._publisher
+        before = self._connected
         await before.leave()
         self._publisher = self._new_publisher()
         # `stay` shall wait for the loss of the new one.
@@ -135,5 +146,5 @@ class Publication:
 
     def _can_follow(self, picture: Picture) -> bool:
         return not needs_predecessor(picture) or (
-            self._is_connected and not self._publisher.awaits_key_frame
+            self._is_connected and not self._connected.awaits_key_frame
         )

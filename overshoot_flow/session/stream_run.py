@@ -22,11 +22,12 @@ from overshoot_flow.protocol.session_machine import SessionMachine, SessionState
 from overshoot_flow.protocol.v02 import StreamCreated
 from overshoot_flow.session.clock import Clock
 from overshoot_flow.session.feed import Feed
+from overshoot_flow.session.ingress import Ingress
 from overshoot_flow.session.outcomes import OutcomeFactory, PendingFrame
 from overshoot_flow.session.pacing import Pacer
 from overshoot_flow.session.publication import Publication
 from overshoot_flow.transport.http import OvershootHttp
-from overshoot_flow.transport.livekit_publisher import LiveKitPublisher
+from overshoot_flow.transport.publisher import Publisher
 from overshoot_flow.transport.results_socket import Malformed, Received, ResultsSocket
 
 TRANSIT_S: Final = 0.2
@@ -59,15 +60,16 @@ class StreamRun:
     Args:
         place: The session's parts.
         created: The stream, alive and billed from here on.
+        ingress: Its way in; the caller closes it.
     """
 
     place: Workplace
     created: StreamCreated
+    ingress: Ingress
     _publication: Publication = field(init=False)
     _socket: ResultsSocket = field(init=False)
     _lease: Lease = field(init=False)
-    _token: Secret = field(init=False)
-    _url: str = field(init=False)
+    _token: Secret | None = field(init=False, default=None)
     _answered: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _newest_window_end_s: float = field(init=False, default=float("-inf"))
     _over: bool = field(init=False, default=False)
@@ -81,9 +83,6 @@ class StreamRun:
             OvershootFlowError: The stream is lost; unsettled frames are left in the media log.
         """
         place = self.place
-        if self.created.livekit is None:
-            raise TransportError("answer outside the contract: no room to publish into")
-        self._url, self._token = self.created.livekit.url, self.created.livekit.token
         self._lease = Lease(self.created.lease_ttl_s, place.clock.monotonic_s())
         self._publication = Publication(self.created.stream_id, self._new_publisher)
         self._socket = ResultsSocket(
@@ -113,10 +112,8 @@ class StreamRun:
         finally:
             await self._tear_down()
 
-    def _new_publisher(self) -> LiveKitPublisher:
-        return LiveKitPublisher(
-            self._url, self._token, connect_timeout_s=self.place.service.connect_timeout_s
-        )
+    def _new_publisher(self) -> Publisher:
+        return self.ingress.publisher(self.created, self._token)
 
     async def _connect(self, first: PendingFrame) -> None:
         await self._publication.begin(_picture_of(first))

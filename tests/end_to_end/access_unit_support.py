@@ -62,7 +62,7 @@ def access_units(path: Path, stream_key: str) -> list[AccessUnit]:
                 AccessUnit(
                     stream_key=stream_key,
                     source=path.name,
-                    pts_us=round(packet.pts * stream.time_base * 1_000_000),
+                    pts_us=int(packet.pts * stream.time_base * 1_000_000),
                     duration_us=round((packet.duration or 0) * stream.time_base * 1_000_000),
                     codec="h264",
                     width=picture.parameters.width,
