@@ -1,12 +1,9 @@
 """A LiveKit track of pictures that are encoded already.
 
-What WebRTC does to raw video under pressure would be fatal here: one access unit that is left out
-makes every following one useless until the next key frame. Two things were seen to do that with
-LiveKit's SDK 1.2.1, and are avoided:
-
-- libwebrtc's frame dropper, when the video has more bits than the estimated bandwidth: of a
-  6 Mbit/s 1080p video, 70 of 180 units were never sent. It is off for screen content.
-- two units handed over within the same moment: the encoder's queue keeps the newer one only.
+One access unit that is left out makes every following one useless until the next key frame. With
+LiveKit's SDK 1.2.1 that was seen to happen when two units are handed over within the same moment:
+the encoder's queue keeps the newer one only. So units keep a least distance. A bandwidth that is
+believed to be too small was not seen to leave any out (9 Mbit/s at an estimate of 2 Mbit/s).
 """
 
 from __future__ import annotations
@@ -15,14 +12,8 @@ import asyncio
 from typing import Final
 
 from livekit import rtc
-from livekit.rtc._ffi_client import FfiClient, FfiHandle
-from livekit.rtc._proto import ffi_pb2
 from livekit.rtc._proto.room_pb2 import ENCODER_BACKEND_PRE_ENCODED
-from livekit.rtc._proto.video_frame_pb2 import (
-    ENCODED_FRAME_DELTA,
-    ENCODED_FRAME_KEY,
-    VIDEO_SOURCE_ENCODED,
-)
+from livekit.rtc._proto.video_frame_pb2 import ENCODED_FRAME_DELTA, ENCODED_FRAME_KEY
 
 from overshoot_flow.errors import ConfigurationError, PublishError
 from overshoot_flow.media.access_units import AccessUnit
@@ -34,25 +25,9 @@ LEAST_DISTANCE_S: Final = 0.004
 _FEEDBACK_INTERVAL_S: Final = 0.05
 _MAX_BITRATE: Final = 50_000_000
 _MAX_FRAMERATE: Final = 120.0
-"""Bounds of what the camera sends anyway: they must not be the ones that WebRTC enforces."""
+"""Far above what a camera sends: nothing can be done to keep below a bound here."""
 
 _US_PER_S: Final = 1_000_000
-
-
-class _UndroppedSource(rtc.EncodedVideoSource):
-    """An encoded source marked as screen content, which the frame dropper leaves alone.
-
-    The SDK's own constructor cannot say so, although its native part takes the mark.
-    """
-
-    def __init__(self, width: int, height: int) -> None:
-        request = ffi_pb2.FfiRequest()
-        wanted = request.new_video_source
-        wanted.type = VIDEO_SOURCE_ENCODED
-        wanted.resolution.width, wanted.resolution.height = width, height
-        wanted.is_screencast = True
-        response = FfiClient.instance.request(request)
-        self._ffi_handle = FfiHandle(response.new_video_source.source.handle.id)
 
 
 class EncodedTrack:
@@ -77,7 +52,7 @@ class EncodedTrack:
                 "decode this source"
             )
         self._gate = KeyFrameGate()
-        self._source = _UndroppedSource(first.width, first.height)
+        self._source = rtc.EncodedVideoSource(first.width, first.height)
         self._captured_at_s = float("-inf")
         self.pictures_captured = 0
         self.track = rtc.LocalVideoTrack.create_video_track("video", self._source)
