@@ -74,15 +74,15 @@ class LiveKitPublisher:
         self._room.on("disconnected", self._on_disconnected)
         self._room.on("reconnecting", self.flowing.clear)
         self._room.on("reconnected", self._on_reconnected)
-        self._outgoing = EncodedTrack(first) if isinstance(first, AccessUnit) else RawTrack(first)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await self._room.connect(
                     self._url, self._token.reveal(), rtc.RoomOptions(auto_subscribe=False)
                 )
-                await self._room.local_participant.publish_track(
-                    self._outgoing.track, self._outgoing.options
-                )
+                # Not before: without a room the SDK may be ending its threads after the last one,
+                # and making a track meanwhile was seen to block for ever.
+                self._outgoing = outgoing = _track_for(first)
+                await self._room.local_participant.publish_track(outgoing.track, outgoing.options)
                 await self._until_first_picture_sent(first)
         except (rtc.ConnectError, PublishTrackError) as error:
             raise PublishError(f"cannot publish into the room: {type(error).__name__}") from None
@@ -91,9 +91,7 @@ class LiveKitPublisher:
                 f"no picture reached the room within {self._connect_timeout_s:g} s"
             ) from None
         self.flowing.set()
-        self._attendant = asyncio.create_task(
-            self._outgoing.attend(self.flowing), name="attend-track"
-        )
+        self._attendant = asyncio.create_task(outgoing.attend(self.flowing), name="attend-track")
 
     async def _until_first_picture_sent(self, first: Picture) -> None:
         """Pictures captured before the transport is up are lost: send none that counts."""
@@ -155,3 +153,7 @@ class LiveKitPublisher:
         if self._outgoing is not None:
             self._outgoing.connection_renewed()
         self.flowing.set()
+
+
+def _track_for(first: Picture) -> RawTrack | EncodedTrack:
+    return EncodedTrack(first) if isinstance(first, AccessUnit) else RawTrack(first)
