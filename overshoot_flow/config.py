@@ -13,6 +13,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from overshoot_flow.errors import ConfigurationError, LimitError
+from overshoot_flow.secret import Secret as Secret  # noqa: PLC0414 - exported: configurations are made with it
+from overshoot_flow.transport_config import NativeRoom, Transport
 
 DEFAULT_BASE_URL: Final = "https://api.overshoot.ai/v0.2"
 DEFAULT_MODEL: Final = "Qwen/Qwen3.5-9B"
@@ -24,44 +26,6 @@ STREAMS_PER_KEY: Final = 5
 TARGET_FPS_RANGE: Final = (1, 30)
 CLIP_LENGTH_RANGE_S: Final = (0.1, 60.0)
 INTERVAL_RANGE_S: Final = (0.1, 60.0)
-
-
-class Secret:
-    """A string that shows itself only when asked with `reveal()`."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the secret itself, for the one place that sends it."""
-        return self._value
-
-    def redact(self, text: str) -> str:
-        """Return `text` with every occurrence of the secret replaced, also where it is escaped."""
-        if not self._value:
-            return text
-        # JSON and Python's repr escape quotes and backslashes.
-        for spelling in (self._value, json.dumps(self._value)[1:-1], repr(self._value)[1:-1]):
-            text = text.replace(spelling, "***")
-        return text
-
-    def __repr__(self) -> str:
-        """Show that there is a secret, never which."""
-        return "Secret(***)"
-
-    def __eq__(self, other: object) -> bool:
-        """Compare by value, so that configurations can be compared."""
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        """Hash by value."""
-        return hash(self._value)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Refuse to be pickled: recovery state and process boundaries are no place for a key."""
-        raise TypeError("a secret is never pickled; read it again where it is needed")
 
 
 def api_key(file: str | os.PathLike[str] | None = None) -> Secret:
@@ -250,6 +214,7 @@ class Service:
         max_restarts: How many new streams in a row, none of which gave an answer, are tried
             before the session fails.
         max_streams: How many streams the key may have at once.
+        transport: How the video gets there; see `transport_config`.
 
     Raises:
         ConfigurationError: The key cannot be sent, the base URL cannot be one, or a bound is not
@@ -263,6 +228,7 @@ class Service:
     answers_deadline_s: float = 10.0
     max_restarts: int = 5
     max_streams: int = STREAMS_PER_KEY
+    transport: Transport = field(default_factory=NativeRoom)
 
     def __post_init__(self) -> None:
         """Refuse what could never reach the service."""

@@ -49,6 +49,9 @@ class GapReason(StrEnum):
     """The stream ended while the frames were under way, and they could not be published again."""
     SOURCE_CHANGED = "source_changed"
     """The media is not the one that an earlier part of the run read; the rest is not read."""
+    NO_KEY_FRAME = "no_key_frame"
+    """Encoded pictures that no receiver could have decoded: the key frame before them is missing
+    on a stream or connection that had to begin anew."""
     DECODE = "decode"
     """The media could not be decoded there."""
     STOPPED = "stopped"

@@ -18,6 +18,7 @@ from overshoot_flow.flow.items import (
     MediaGap,
     Tick,
 )
+from overshoot_flow.media.access_units import AccessUnit
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.results import GapReason, Heartbeat, Outcome
 from overshoot_flow.schema.json_schema import OutputSchema
@@ -147,7 +148,7 @@ class InferStep:
 
 def _inbox_item(item: FrameLike | MediaGap) -> InboxItem:
     match item:
-        case Frame():
+        case Frame() | AccessUnit():
             return item
         case FrameFiltered():
             reason, detail, failure = GapReason.FILTERED, "left out by the filter", False

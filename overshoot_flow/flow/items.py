@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from overshoot_flow.media.access_units import AccessUnit
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.results import GapReason, Piece
 
@@ -74,7 +75,7 @@ class MediaGap:
     frames_lost: int = 0
 
 
-FrameLike: TypeAlias = Frame | FrameFiltered | FrameFailed
+FrameLike: TypeAlias = Frame | AccessUnit | FrameFiltered | FrameFailed
 """What stands for exactly one emitted frame."""
 
 Item: TypeAlias = FrameLike | MediaGap | Tick | EndOfMedia

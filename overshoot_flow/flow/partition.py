@@ -12,6 +12,7 @@ from bytewax.inputs import StatefulSourcePartition
 from overshoot_flow.errors import MediaError
 from overshoot_flow.flow.items import EndOfMedia, Item, MediaGap, Tick
 from overshoot_flow.flow.stopping import STOP
+from overshoot_flow.media.access_units import AccessUnit, Picture
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.media.reader import MediaProblem
 from overshoot_flow.results import GapReason
@@ -29,7 +30,7 @@ _UNATTACHED_ACTIVATIONS: Final = 3
 class Reader(Protocol):
     """A thread that decodes; `overshoot_flow.media.reader.FrameReader` is one."""
 
-    def poll(self, max_frames: int) -> Sequence[Frame | MediaProblem]:
+    def poll(self, max_frames: int) -> Sequence[Picture | MediaProblem]:
         """Return what is ready, at most `max_frames` items, without ever blocking."""
         ...
 
@@ -158,13 +159,13 @@ class ReaderPartition(StatefulSourcePartition[Item, ReaderState]):
                 return [self._unreadable(str(error), GapReason.DECODE)]
         items: list[Item] = []
         for read in self._reader.poll(self._account.room()):
-            item = read if isinstance(read, Frame) else self._gap(read)
-            start_us = item.pts_us if isinstance(item, Frame) else item.start_us
+            item = read if isinstance(read, Frame | AccessUnit) else self._gap(read)
+            start_us = item.start_us if isinstance(item, MediaGap) else item.pts_us
             self._newest_us = max(self._newest_us, start_us)
             if not self._progress.is_finished(start_us):
                 self._progress.emitted(start_us)
                 items.append(item)
-        self._account.emitted(sum(isinstance(item, Frame) for item in items))
+        self._account.emitted(sum(not isinstance(item, MediaGap) for item in items))
         return items
 
     def _nothing_more_to_read(self) -> bool:

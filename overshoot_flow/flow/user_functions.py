@@ -9,7 +9,10 @@ from dataclasses import replace
 import bytewax.operators as op
 from bytewax.dataflow import Stream
 
+from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.flow.items import FrameFailed, FrameFiltered, Item
+from overshoot_flow.flow.pixels import ask_for_pixels
+from overshoot_flow.media.access_units import AccessUnit
 from overshoot_flow.media.frames import Frame
 
 _logger = logging.getLogger(__name__)
@@ -22,11 +25,17 @@ def map_frames(
 
     A frame for which `function` raises or returns anything but a frame of the same stream and
     pts becomes a dead letter with the reason `user_function`; the run goes on.
+
+    Sources that would publish encoded video as it is decode it because of this step.
+
+    Raises:
+        ConfigurationError: While the flow runs: the source emits access units all the same.
     """
+    ask_for_pixels(frames)
 
     def shim(item: Item) -> Item:
         if not isinstance(item, Frame):
-            return item
+            return _without_pixels(step_id, item)
         try:
             changed = function(item)
         except Exception as error:  # noqa: BLE001 - whatever a user function raises is data
@@ -54,11 +63,17 @@ def filter_frames(
 
     Frames left out are recorded as a gap with the reason `filtered`; a frame for which
     `predicate` raises becomes a dead letter with the reason `user_function`.
+
+    Sources that would publish encoded video as it is decode it because of this step.
+
+    Raises:
+        ConfigurationError: While the flow runs: the source emits access units all the same.
     """
+    ask_for_pixels(frames)
 
     def shim(item: Item) -> Item:
         if not isinstance(item, Frame):
-            return item
+            return _without_pixels(step_id, item)
         try:
             kept = predicate(item)
         except Exception as error:  # noqa: BLE001 - whatever a user function raises is data
@@ -73,6 +88,16 @@ def filter_frames(
         )
 
     return op.map(step_id, frames, shim)
+
+
+def _without_pixels(step_id: str, item: Item) -> Item:
+    """Pass a control item on; an access unit has no pixels that could be looked at."""
+    if isinstance(item, AccessUnit):
+        raise ConfigurationError(
+            f"step {step_id} looks at pixels, and {item.source} comes as encoded video: let its "
+            "source decode, or leave the step out"
+        )
+    return item
 
 
 def _failed(step_id: str, frame: Frame, error: Exception) -> FrameFailed:

@@ -12,6 +12,7 @@ from typing import Final
 _SLICE_TYPES: Final = range(1, 6)
 _IDR: Final = 5
 _NON_IDR: Final = 1
+_B_SLICES: Final = frozenset({1, 6})
 _I_SLICES: Final = frozenset({2, 7})
 _START_CODE: Final = b"\x00\x00\x01"
 _AVCC_LENGTH_SIZE_AT: Final = 4
@@ -60,6 +61,14 @@ def inspect_h264(data: memoryview, length_size: int) -> AccessUnitFacts:
         and _slice_type(bytes(data[start + 1 : start + 1 + _SLICE_HEADER_BYTES])) in _I_SLICES
     )
     return AccessUnitFacts(is_reference=bool(header & 0x60), is_intra=is_intra)
+
+
+def is_b_picture(data: bytes) -> bool:
+    """Say whether the first slice of an H.264 access unit in Annex B is a B slice."""
+    start = _first_slice_annex_b(memoryview(data))
+    if start is None or data[start] & 31 != _NON_IDR:
+        return False
+    return _slice_type(data[start + 1 : start + 1 + _SLICE_HEADER_BYTES]) in _B_SLICES
 
 
 def _first_slice(data: memoryview, length_size: int) -> int | None:

@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from overshoot_flow.media.access_units import needs_predecessor
 from overshoot_flow.results import GapReason
 from overshoot_flow.session.inbox import End, Inbox, NotPublished
 from overshoot_flow.session.ledger import Account
 from overshoot_flow.session.outcomes import OutcomeFactory, PendingFrame
 
+_JOINED_IN_MID_STREAM: Final = "a receiver can begin with a key frame only"
+
 REPLAY_BYTES: Final = 128 * 1024 * 1024
 """Pixels of unanswered frames that are kept for publishing them again on a new stream. Beyond it
 the oldest ones' pixels are let go (counted): on a lost stream they become a gap record."""
+
+UNDECODABLE_PER_RECORD: Final = 1000
+"""So many neighbours without a key frame make a record at the latest, to bound the memory."""
 
 
 @dataclass(slots=True)
@@ -37,6 +43,7 @@ class Feed:
     _kept: deque[PendingFrame] = field(default_factory=deque)
     _kept_bytes: int = 0
     _filtered: NotPublished | None = None
+    _undecodable: list[PendingFrame] = field(default_factory=list)
 
     async def next_frame(self) -> PendingFrame | None:
         """Wait for the next frame to publish; None at the end of media.
@@ -52,7 +59,36 @@ class Feed:
             else:
                 self._ready.append(PendingFrame.of(item))
         self._flush_filtered()
+        if not self._ready:
+            self._flush_undecodable()
         return self._ready[0] if self._ready else None
+
+    async def first_frame(self) -> PendingFrame | None:
+        """Wait for a frame that a receiver can begin with; those before it are recorded."""
+        while (pending := await self.next_frame()) is not None:
+            if pending.frame is None or not needs_predecessor(pending.frame):
+                break
+            self.skip_undecodable()
+        return pending
+
+    def skip_undecodable(self) -> None:
+        """The next frame depends on one that the receiver does not have: record it as lost.
+
+        Neighbours make one record, which is written when a frame is published again.
+        """
+        pending = self._ready[0]
+        self.take_next()
+        pending.frame = None
+        self._undecodable.append(pending)
+        if len(self._undecodable) >= UNDECODABLE_PER_RECORD:
+            self._flush_undecodable()
+
+    def _flush_undecodable(self) -> None:
+        lost, self._undecodable = self._undecodable, []
+        if lost:
+            self.account.put(
+                self.outcomes.lost(lost, GapReason.NO_KEY_FRAME, _JOINED_IN_MID_STREAM)
+            )
 
     def take_next(self) -> None:
         """The frame that `next_frame` gave is published, or given up."""
@@ -82,6 +118,7 @@ class Feed:
 
     def keep_pixels(self, pending: PendingFrame) -> None:
         """Note that `pending` is published and unanswered, within the bound of memory."""
+        self._flush_undecodable()
         if self.account.live:
             # What a camera showed then is not shown again: newer pictures have come.
             pending.frame = None
@@ -104,15 +141,17 @@ class Feed:
                 pending.frame = None
 
     def again(self, frames: Sequence[PendingFrame], detail: str) -> None:
-        """Publish `frames` once more; those whose pixels are gone become a gap."""
-        lost = [pending for pending in frames if pending.frame is None]
+        """Publish `frames` once more; those that cannot be become a gap.
+
+        That are those whose pixels are gone, and encoded ones that no key frame precedes here.
+        """
+        first = next((n for n, pending in enumerate(frames) if _can_begin(pending)), len(frames))
+        lost, frames = frames[:first], frames[first:]
         if lost:
             self.account.put(self.outcomes.lost(lost, GapReason.STREAM_LOST, detail))
         self._kept.clear()
         self._kept_bytes = 0
-        self._ready.extendleft(
-            reversed([pending for pending in frames if pending.frame is not None])
-        )
+        self._ready.extendleft(reversed(frames))
 
     async def discard_rest(
         self, frames: Sequence[PendingFrame], reason: GapReason, detail: str
@@ -122,6 +161,7 @@ class Feed:
         The source learns that nothing more is wanted; what it has emitted still arrives here.
         """
         lost = list(frames)
+        self._flush_undecodable()
         self.account.refuse(self.outcomes.step_id)
         while (pending := await self.next_frame()) is not None:
             self.take_next()
@@ -129,3 +169,7 @@ class Feed:
             lost.append(pending)
         if lost:
             self.account.put(self.outcomes.lost(lost, reason, detail))
+
+
+def _can_begin(pending: PendingFrame) -> bool:
+    return pending.frame is not None and not needs_predecessor(pending.frame)

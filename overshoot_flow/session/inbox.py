@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from overshoot_flow.errors import OvershootFlowError
-from overshoot_flow.media.frames import Frame
+from overshoot_flow.media.access_units import Picture
 from overshoot_flow.results import GapReason
 
 INBOX_CAPACITY: Final = 256
@@ -40,7 +40,7 @@ class End:
     """No frame comes any more."""
 
 
-InboxItem: TypeAlias = Frame | NotPublished | End
+InboxItem: TypeAlias = Picture | NotPublished | End
 
 
 class Inbox:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from overshoot_flow.config import Inference
-from overshoot_flow.media.frames import CaptureBasis, Frame
+from overshoot_flow.media.access_units import Picture
+from overshoot_flow.media.frames import CaptureBasis
+from overshoot_flow.protocol.key_frames import KeyFrameStatistics
 from overshoot_flow.protocol.media_map import MediaInterval, Settlement
 from overshoot_flow.protocol.v02 import KeepaliveAnswer, ResultMessage
 from overshoot_flow.results import (
@@ -27,22 +29,22 @@ from overshoot_flow.session.inbox import NotPublished
 
 @dataclass(slots=True)
 class PendingFrame:
-    """A frame from its arrival at the session until an outcome settles it.
+    """A frame or access unit from its arrival at the session until an outcome settles it.
 
-    `frame` holds the pixels while they may be needed to publish it again; None afterwards.
+    `frame` holds the picture while it may be needed to publish it again; None afterwards.
     """
 
     pts_us: int
     duration_us: int
     captured_at_us: int | None
     capture_basis: CaptureBasis
-    frame: Frame | None
+    frame: Picture | None
     released: bool = False
     """Whether the source was told that this frame has left the way to the publisher."""
 
     @classmethod
-    def of(cls, frame: Frame) -> PendingFrame:
-        """Wrap a frame that has just arrived."""
+    def of(cls, frame: Picture) -> PendingFrame:
+        """Wrap a picture that has just arrived."""
         return cls(
             pts_us=frame.pts_us,
             duration_us=frame.duration_us,
@@ -65,6 +67,8 @@ class Delivery:
     height: int | None = None
     captured: int = 0
     sent: int | None = None
+    key_frames: KeyFrameStatistics | None = None
+    """Set when encoded video is published as it is."""
 
 
 @dataclass(slots=True)

@@ -13,12 +13,13 @@ from overshoot_flow.errors import OvershootFlowError, ServiceError
 from overshoot_flow.protocol.media_map import PublishedMedia
 from overshoot_flow.protocol.retry import Backoff
 from overshoot_flow.protocol.session_machine import Remedy, SessionMachine, SessionState
-from overshoot_flow.protocol.v02 import NativeSource, StreamCreated
+from overshoot_flow.protocol.v02 import Source, StreamCreated
 from overshoot_flow.results import GapReason
 from overshoot_flow.schema.json_schema import OutputSchema
 from overshoot_flow.session.clock import Clock
 from overshoot_flow.session.feed import Feed
 from overshoot_flow.session.inbox import Inbox
+from overshoot_flow.session.ingress import open_ingress
 from overshoot_flow.session.ledger import Account
 from overshoot_flow.session.outcomes import OutcomeFactory, PendingFrame
 from overshoot_flow.session.stream_run import TRANSIT_S, StreamRun, Workplace
@@ -111,7 +112,7 @@ class Session:
             machine=self._machine,
             clock=self._clock,
         )
-        while not self._machine.ended and (first := await self._feed.next_frame()) is not None:
+        while not self._machine.ended and (first := await self._feed.first_frame()) is not None:
             try:
                 await self._one_stream(place, first)
             except OvershootFlowError as error:
@@ -119,15 +120,17 @@ class Session:
 
     async def _one_stream(self, place: Workplace, first: PendingFrame) -> None:
         self._machine.move(SessionState.CREATING)
-        created = await self._create_stream(place.http)
-        self._machine.move(SessionState.CONNECTING)
-        await StreamRun(place, created).run(first)
+        ingress = await open_ingress(self._service, self.stream_key)
+        try:
+            created = await self._create_stream(place.http, ingress.source)
+            self._machine.move(SessionState.CONNECTING)
+            await StreamRun(place, created, ingress).run(first)
+        finally:
+            await ingress.aclose()
 
-    async def _create_stream(self, http: OvershootHttp) -> StreamCreated:
+    async def _create_stream(self, http: OvershootHttp, source: Source) -> StreamCreated:
         """Lease a stream; when cancelled meanwhile, delete what the service leases all the same."""
-        creating = asyncio.ensure_future(
-            http.create_stream(self._outcomes.inference, NativeSource())
-        )
+        creating = asyncio.ensure_future(http.create_stream(self._outcomes.inference, source))
         try:
             return await asyncio.shield(creating)
         except asyncio.CancelledError:

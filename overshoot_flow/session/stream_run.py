@@ -15,24 +15,25 @@ from overshoot_flow.errors import (
     StreamEndedError,
     TransportError,
 )
-from overshoot_flow.media.frames import Frame
+from overshoot_flow.media.access_units import Picture
 from overshoot_flow.protocol.lease import Lease
 from overshoot_flow.protocol.media_map import PublishedMedia
 from overshoot_flow.protocol.session_machine import SessionMachine, SessionState
 from overshoot_flow.protocol.v02 import StreamCreated
 from overshoot_flow.session.clock import Clock
 from overshoot_flow.session.feed import Feed
-from overshoot_flow.session.outcomes import Delivery, OutcomeFactory, PendingFrame
+from overshoot_flow.session.ingress import Ingress
+from overshoot_flow.session.outcomes import OutcomeFactory, PendingFrame
 from overshoot_flow.session.pacing import Pacer
+from overshoot_flow.session.publication import Publication
 from overshoot_flow.transport.http import OvershootHttp
-from overshoot_flow.transport.livekit_publisher import LiveKitPublisher
+from overshoot_flow.transport.publisher import Publisher
 from overshoot_flow.transport.results_socket import Malformed, Received, ResultsSocket
 
 TRANSIT_S: Final = 0.2
 """Bound of the way of a picture to the model: encoder, pacer, network, jitter buffer, decoder."""
 
 _WATCH_INTERVAL_S: Final = 0.5
-_STATISTICS_TIMEOUT_S: Final = 2.0
 _LAST_CHARGE_TIMEOUT_S: Final = 2.0
 _TEARDOWN_TIMEOUT_S: Final = 8.0
 
@@ -59,20 +60,18 @@ class StreamRun:
     Args:
         place: The session's parts.
         created: The stream, alive and billed from here on.
+        ingress: Its way in; the caller closes it.
     """
 
     place: Workplace
     created: StreamCreated
-    _publisher: LiveKitPublisher = field(init=False)
+    ingress: Ingress
+    _publication: Publication = field(init=False)
     _socket: ResultsSocket = field(init=False)
     _lease: Lease = field(init=False)
-    _token: Secret = field(init=False)
-    _url: str = field(init=False)
-    _delivery: Delivery = field(init=False, default_factory=Delivery)
+    _token: Secret | None = field(init=False, default=None)
     _answered: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _newest_window_end_s: float = field(init=False, default=float("-inf"))
-    _in_room: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-    _shown: Frame | None = field(init=False, default=None)
     _over: bool = field(init=False, default=False)
 
     async def run(self, first: PendingFrame) -> None:
@@ -84,11 +83,8 @@ class StreamRun:
             OvershootFlowError: The stream is lost; unsettled frames are left in the media log.
         """
         place = self.place
-        if self.created.livekit is None:
-            raise TransportError("answer outside the contract: no room to publish into")
-        self._url, self._token = self.created.livekit.url, self.created.livekit.token
         self._lease = Lease(self.created.lease_ttl_s, place.clock.monotonic_s())
-        self._publisher = self._new_publisher()
+        self._publication = Publication(self.created.stream_id, self._new_publisher)
         self._socket = ResultsSocket(
             place.service.base_url,
             self.created.stream_id,
@@ -103,10 +99,12 @@ class StreamRun:
                     tasks.create_task(self._renew_lease(), name="renew-lease"),
                     tasks.create_task(self._take_answers(), name="take-answers"),
                 ]
+                # A camera's picture is let go when it is noted.
+                picture = _picture_of(first)
                 self._note_published(first)
-                await self._connect()
+                await self._connect(picture)
                 helpers.append(tasks.create_task(self._watch(), name="watch-deadlines"))
-                helpers.append(tasks.create_task(self._stay_in_room(), name="stay-in-room"))
+                helpers.append(tasks.create_task(self._publication.stay(), name="stay-in-room"))
                 await self._publish(first)
                 await self._drain()
                 for helper in helpers:
@@ -116,22 +114,16 @@ class StreamRun:
         finally:
             await self._tear_down()
 
-    def _new_publisher(self) -> LiveKitPublisher:
-        return LiveKitPublisher(
-            self._url, self._token, connect_timeout_s=self.place.service.connect_timeout_s
-        )
+    def _new_publisher(self) -> Publisher:
+        return self.ingress.publisher(self.created, self._token)
 
-    async def _connect(self) -> None:
-        if self._shown is None:
-            msg = "only frames with pixels can be published"
-            raise RuntimeError(msg)
-        await self._publisher.connect(self._shown)
+    async def _connect(self, first: Picture) -> None:
+        await self._publication.begin(first)
         self.place.machine.move(SessionState.LIVE)
 
     def _note_published(self, pending: PendingFrame) -> None:
         self.place.media.published(pending, self.place.clock.monotonic_s())
         self.place.feed.take_next()
-        self._shown = pending.frame
         self.place.feed.keep_pixels(pending)
 
     async def _publish(self, first: PendingFrame) -> None:
@@ -149,22 +141,11 @@ class StreamRun:
             # Another thread makes room; asking now and then is simpler than a callback across.
             while place.feed.account.congested:  # noqa: ASYNC110
                 await asyncio.sleep(_WATCH_INTERVAL_S / 10)
-            await self._show(pending)
+            if await self._publication.show(_picture_of(pending)):
+                self._note_published(pending)
+            else:
+                place.feed.skip_undecodable()
         place.machine.move(SessionState.DRAINING)
-
-    async def _show(self, pending: PendingFrame) -> None:
-        """Publish a frame as soon as the room takes pictures."""
-        if pending.frame is None:
-            msg = "the pixels of an unpublished frame are gone"
-            raise RuntimeError(msg)
-        while True:
-            async with self._in_room:
-                if self._publisher.flowing.is_set():
-                    self._publisher.capture(pending.frame)
-                    self._note_published(pending)
-                    return
-            # The SDK reconnects, or `_stay_in_room` is about to join with another publisher.
-            await asyncio.sleep(_WATCH_INTERVAL_S / 10)
 
     async def _drain(self) -> None:
         """Wait until a window that surely held the last frame is answered, or the deadline."""
@@ -197,36 +178,9 @@ class StreamRun:
         """Read the sender's statistics and give up on answers that are overdue."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
-            async with self._in_room:
-                await self._note_delivery()
+            await self._publication.note_delivery()
             if self.place.machine.state is SessionState.LIVE:
                 self._give_up_waiting(self.place.clock.monotonic_s() - self._answer_due_s)
-
-    async def _note_delivery(self) -> None:
-        """Keep what the sender counts; a sender that gives no answer leaves the older counts."""
-        try:
-            async with asyncio.timeout(_STATISTICS_TIMEOUT_S):
-                statistics = await self._publisher.statistics()
-        except (PublishError, TimeoutError) as error:
-            _logger.info("stream %s: %s", self.created.stream_id, str(error) or "no statistics")
-            return
-        self._delivery = Delivery(
-            width=statistics.width or None,
-            height=statistics.height or None,
-            captured=self._publisher.pictures_captured,
-            sent=statistics.pictures_sent,
-        )
-
-    async def _stay_in_room(self) -> None:
-        """Join the room again with the newest token when the SDK has given up on it."""
-        while True:
-            await self._publisher.lost.wait()
-            async with self._in_room:
-                await self._publisher.leave()
-                if self._shown is None:
-                    raise PublishError("the room is gone before any picture was shown")
-                self._publisher = self._new_publisher()
-                await self._publisher.connect(self._shown)
 
     async def _renew_lease(self) -> None:
         place, lease = self.place, self._lease
@@ -276,7 +230,7 @@ class StreamRun:
         settlement = place.media.settle(interval)
         place.feed.account.put(
             place.outcomes.answer(
-                message, received.received_at_us, interval, settlement, self._delivery
+                message, received.received_at_us, interval, settlement, self._publication.delivery
             )
         )
         place.feed.settled((*settlement.unanswered, *settlement.between, *settlement.covered))
@@ -290,7 +244,7 @@ class StreamRun:
             async with asyncio.timeout(_TEARDOWN_TIMEOUT_S):
                 if not self._over:
                     await self._settle_bill()
-                await self._publisher.leave()
+                await self._publication.end()
                 await self._socket.aclose()
                 await self.place.http.close_stream(self.created.stream_id)
         except (OvershootFlowError, TimeoutError) as error:
@@ -314,6 +268,13 @@ class StreamRun:
             )
             return
         self.place.feed.account.put(self.place.outcomes.usage(self.created.stream_id, answer))
+
+
+def _picture_of(pending: PendingFrame) -> Picture:
+    if pending.frame is None:
+        msg = "an unpublished frame has lost its picture"
+        raise RuntimeError(msg)
+    return pending.frame
 
 
 def _first_of(group: BaseExceptionGroup[OvershootFlowError]) -> OvershootFlowError:

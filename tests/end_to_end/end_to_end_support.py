@@ -126,19 +126,34 @@ class Run:
         )
 
 
+class FaultAfter:
+    """Breaks something when the given number of answers has come."""
+
+    def __init__(self, answers: int, break_it: Callable[[], None]) -> None:
+        self._left = answers
+        self._break_it = break_it
+
+    def __call__(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Result):
+            self._left -= 1
+            if self._left == 0:
+                self._break_it()
+
+
 def run_flow(
     paths: list[Path],
     inference: Inference,
     service: Service,
     *,
     fps: float = FPS,
+    source: Any = None,
     between: Callable[[Stream[Item]], Stream[Item]] = lambda stream: stream,
     on_outcome: Callable[[Outcome], None] = lambda _: None,
 ) -> Run:
-    """Run file → infer and collect everything that is said."""
+    """Run file → infer and collect everything that is said; `source` replaces the file source."""
     done = Run()
     RUNTIME.failures.clear()
-    source = FileSource(paths, sample=FramesPerSecond(fps))
+    source = source or FileSource(paths, sample=FramesPerSecond(fps))
     flow = Dataflow("test")
     frames = op.input("files", flow, source)
     outcomes = infer("ask", between(frames), inference, service)

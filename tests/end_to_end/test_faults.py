@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from end_to_end_support import KEY, STAMPS_SCHEMA, Run, Server, run_flow
+from end_to_end_support import KEY, STAMPS_SCHEMA, FaultAfter, Run, Server, run_flow
 
 from overshoot_flow.config import FrameMode, Inference
 from overshoot_flow.errors import InsufficientCreditsError, StreamEndedError
 from overshoot_flow.local.running import running_server
 from overshoot_flow.local.server_config import ServerConfig
-from overshoot_flow.results import FailureReason, GapReason, Outcome, Result
+from overshoot_flow.results import FailureReason, GapReason
 from overshoot_flow.session.runtime import RUNTIME
 
 pytestmark = pytest.mark.xdist_group("real time")
@@ -22,20 +22,6 @@ DURATION_S = 6.0
 INFERENCE = Inference(
     prompt="Which stamps?", output_schema=STAMPS_SCHEMA, mode=FrameMode(interval_s=0.25)
 )
-
-
-class FaultAfter:
-    """Breaks something when the given number of answers has come."""
-
-    def __init__(self, answers: int, break_it: Callable[[], None]) -> None:
-        self._left = answers
-        self._break_it = break_it
-
-    def __call__(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Result):
-            self._left -= 1
-            if self._left == 0:
-                self._break_it()
 
 
 def faulty_run(

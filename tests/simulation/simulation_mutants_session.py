@@ -46,8 +46,8 @@ SESSION_MUTANTS: Final = (
         "frames are published again in the wrong order",
         Feed,
         "again",
-        "reversed([pending for pending in frames if pending.frame is not None])",
-        "[pending for pending in frames if pending.frame is not None]",
+        "reversed(frames)",
+        "frames",
     ),
     Mutant(
         "frames under way vanish with the stream",

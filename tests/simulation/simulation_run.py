@@ -18,6 +18,7 @@ from simulation_service import SimulatedHttp, SimulatedPublisher, SimulatedSocke
 
 from overshoot_flow.flow import inference as inference_module
 from overshoot_flow.flow import partition as partition_module
+from overshoot_flow.session import ingress as ingress_module
 from overshoot_flow.session import ledger as ledger_module
 from overshoot_flow.session import session as session_module
 from overshoot_flow.session import stream_run as stream_run_module
@@ -44,11 +45,14 @@ def _in_place(run: SimulatedRun) -> Iterator[None]:
         (
             stream_run_module,
             {
-                "LiveKitPublisher": lambda url, _token, **_: SimulatedPublisher(service, url),
                 "ResultsSocket": lambda _url, stream_id, _key, **_: SimulatedSocket(
                     service, stream_id
                 ),
             },
+        ),
+        (
+            ingress_module,
+            {"LiveKitPublisher": lambda url, _token, **_: SimulatedPublisher(service, url)},
         ),
         (
             partition_module,

@@ -27,8 +27,8 @@ from overshoot_flow.errors import (
 )
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.protocol.v02 import KeepaliveAnswer, ResultMessage, Room, StreamCreated
-from overshoot_flow.transport.livekit_publisher import SenderStatistics
 from overshoot_flow.transport.results_socket import Malformed, Received
+from overshoot_flow.transport.sender_statistics import SenderStatistics
 
 LEASE_S: Final = 1.2
 _MALFORMED_SHARE: Final = 0.03
@@ -274,7 +274,7 @@ class SimulatedPublisher:
         self.flowing.clear()
         self.lost.set()
 
-    def capture(self, frame: Frame) -> None:
+    async def capture(self, frame: Frame) -> None:
         self.pictures_captured += 1
         self._service.checks.captured(self._stream.prompt, frame)
         self._service.checks.shown(self._stream.stream_id, frame)

@@ -14,6 +14,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 
 from overshoot_flow.errors import TransportError
+from overshoot_flow.local.ingest.jitter import heed_marker_bit
 from overshoot_flow.local.ingest.sdp import with_start_bitrate
 
 _MAX_EARLY_CANDIDATES: Final = 64
@@ -132,6 +133,9 @@ class MediaPeer:
 
     def _track_arrived(self, track: MediaStreamTrack) -> None:
         if track.kind == "video":
+            for transceiver in self.connection.getTransceivers():
+                if transceiver.receiver.track is track:
+                    heed_marker_bit(transceiver.receiver)
             self._on_track(track)
 
     def _state_changed(self) -> None:
