@@ -160,7 +160,6 @@ def _begun(flow: Dataflow, engine: Mapping[str, Any]) -> AbstractContextManager[
 
 
 def _run_alone(flow: Dataflow, engine: dict[str, Any]) -> bool:
-    STOP.clear()
     with stop_on_signals() as signals, _begun(flow, engine):
         try:
             cli_main(flow, **engine)  # type: ignore[no-untyped-call]
@@ -172,7 +171,6 @@ def _run_alone(flow: Dataflow, engine: dict[str, Any]) -> bool:
 
 
 def _run_together(flow: Dataflow, engine: dict[str, Any], member: Membership) -> bool:
-    STOP.clear()
     with stop_on_signals() as signals:
         signals.quiet = lambda: engine["process_id"] != 0 or member.is_lost
         with member, _begun(flow, engine):

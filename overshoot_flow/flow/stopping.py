@@ -48,14 +48,18 @@ class StopSignals:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopSignals]:
-    """Handle SIGTERM and SIGINT; outside of the main thread Python offers no such thing."""
+    """Handle SIGTERM and SIGINT; outside of the main thread Python offers no such thing.
+
+    A wish to stop is about the run inside alone: the next one begins without it.
+    """
     signals = StopSignals()
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
-    before = {number: signal.signal(number, signals.take) for number in _SIGNALS}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = _SIGNALS if in_main_thread else ()
+    STOP.clear()
+    before = {number: signal.signal(number, signals.take) for number in numbers}
     try:
         yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        STOP.clear()

@@ -18,6 +18,14 @@ from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.flow import run
 from overshoot_flow.flow.run_shape import shape_of
 from overshoot_flow.flow.run_state import RunState
+from overshoot_flow.flow.stopping import STOP
+
+
+class StopAtOnce(list[int]):
+    """Asks the run to stop when the sink is built."""
+
+    def append(self, _resumed: int) -> None:
+        STOP.set()
 
 
 @pytest.fixture
@@ -64,6 +72,13 @@ def test_the_same_run_again_repeats_nothing(state: Path) -> None:
     kept: list[int] = []
     run(numbers_flow("a", "b", kept=kept), state=state)
     assert kept == []
+
+
+def test_a_wish_to_stop_ends_with_its_run(state: Path) -> None:
+    flow = numbers_flow("a", "b", resumed=StopAtOnce())
+    assert run(flow, state=state)
+    assert not STOP.is_set()
+    assert not run(numbers_flow("a", "b"), state=state)
 
 
 def test_every_start_is_a_part_of_one_run(state: Path) -> None:
