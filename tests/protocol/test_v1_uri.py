@@ -156,7 +156,7 @@ ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 rates = st.none() | st.floats(1e-300, 1e6, exclude_min=True)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     ids, anchors, st.none() | st.integers(1, 10**9), st.none() | st.sampled_from(list(Direction))
 )
@@ -169,7 +169,7 @@ def test_every_frame_reference_survives_the_way(
     assert parse_reference(str(reference)) == reference
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(ids, anchors, st.none() | anchors, rates)
 def test_every_segment_survives_the_way_or_is_refused(
     stream_id: str, start: Anchor, end: Anchor | None, max_fps: float | None
