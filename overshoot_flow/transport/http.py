@@ -23,6 +23,7 @@ from overshoot_flow.errors import (
 )
 from overshoot_flow.protocol import v02
 from overshoot_flow.protocol.fields import read_json
+from overshoot_flow.protocol.requests import Repeat, Request
 from overshoot_flow.protocol.retry import Backoff
 from overshoot_flow.protocol.service_errors import error_from_response
 from overshoot_flow.transport.library_logs import hide_in_http_logs
@@ -44,7 +45,7 @@ _logger = logging.getLogger(__name__)
 class OvershootHttp:
     """The service's HTTP side. Belongs to one event loop; close it with `aclose`.
 
-    What may be repeated is repeated here with backoff (see `v02.Repeat`): after a fault of the
+    What may be repeated is repeated here with backoff (see `Repeat`): after a fault of the
     network, an answer 5xx, or 429 to a request that takes no slot. Everything else is left to the
     caller's schedule. Every method raises `TransportError`, or the `ServiceError` that its status
     stands for.
@@ -113,10 +114,10 @@ class OvershootHttp:
         except OvershootFlowError as error:
             _logger.warning("stream %s ends with its lease: %s", stream_id, error)
 
-    async def _ask(self, request: v02.Request) -> object:
+    async def _ask(self, request: Request) -> object:
         return read_json(await self._send(request), f"{request.method} {request.path}")
 
-    async def _send(self, request: v02.Request) -> bytes:
+    async def _send(self, request: Request) -> bytes:
         attempt = 1
         while True:
             try:
@@ -132,7 +133,7 @@ class OvershootHttp:
                 await self._sleep(self._backoff.pause_s(attempt, retry_after_s))
             attempt += 1
 
-    async def _send_once(self, request: v02.Request) -> bytes:
+    async def _send_once(self, request: Request) -> bytes:
         where = f"{request.method} {request.path}"
         try:
             # httpx bounds each read, not the whole: an answer that trickles would never end.
@@ -181,10 +182,10 @@ def _new_client(service: Service) -> httpx.AsyncClient:
         ) from None
 
 
-def _may_repeat(repeat: v02.Repeat, error: OvershootFlowError) -> bool:
-    if repeat is v02.Repeat.NEVER or isinstance(error, _RedirectedError):
+def _may_repeat(repeat: Repeat, error: OvershootFlowError) -> bool:
+    if repeat is Repeat.NEVER or isinstance(error, _RedirectedError):
         return False
-    return repeat is v02.Repeat.ALWAYS or isinstance(error, _NeverSentError)
+    return repeat is Repeat.ALWAYS or isinstance(error, _NeverSentError)
 
 
 class _NeverSentError(TransportError):
