@@ -14,6 +14,7 @@ import av
 import numpy as np
 from local_server_support import KEY, OTHER_KEY
 
+from overshoot_flow.local.engines.base import SeenFrame
 from overshoot_flow.local.scene import Scene
 from overshoot_flow.local.server import LocalServer, ServerConfig
 
@@ -82,12 +83,13 @@ class V1Client:
         return stream_id
 
     async def showing(self, *stamps: int) -> str:
-        """Create a stream that has received these pictures."""
+        """Create a stream that has received these pictures, ten a second until now."""
         stream_id = await self.created()
         stream = self.server._v1_streams.living_by_id(stream_id)
         assert stream is not None
-        for stamp in stamps:
-            stream.picture_arrived(picture(stamp))
+        first_s = stream._clock.now_s() - len(stamps) / 10
+        for number, stamp in enumerate(stamps):
+            stream.frames.add(SeenFrame(picture(stamp), first_s + number / 10))
         return stream_id
 
     async def ask(self, *urls: str, **changes: Any) -> tuple[int, Any]:
