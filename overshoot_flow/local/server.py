@@ -210,6 +210,7 @@ async def _serve(config: ServerConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     async with LocalServer(config) as server:
         print(f"Overshoot v0.2 at {server.base_url}", flush=True)  # noqa: T201 - the CLI's output
+        print(f"Overshoot v1 at {server.v1_url}", flush=True)  # noqa: T201 - the CLI's output
         await stop.wait()
 
 
