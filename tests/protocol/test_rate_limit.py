@@ -157,7 +157,8 @@ class Service:
     refused: int = 0
 
     def ask(self, now_s: float) -> RateFacts | None:
-        window = int(now_s)
+        # Seconds of UTC since 1970 are exact to 0.2 µs only.
+        window = int(now_s + 1e-6)
         used = self.counts.get(window, 0)
         if used >= self.limit:
             self.refused += 1
