@@ -125,6 +125,24 @@ class StreamLimitError(ServiceError):
     """429: too many concurrent streams on this API key."""
 
 
+class RateLimitError(ServiceError):
+    """429: too many requests on this API key; `retry_after_s` says when to ask again."""
+
+
+class WindowError(ServiceError):
+    """The service cannot answer about this piece of video; it may about others."""
+
+
+class WrongRegionError(ServiceError):
+    """409: the stream is served elsewhere.
+
+    Attributes:
+        expected_region: Where.
+    """
+
+    expected_region: str = ""
+
+
 class ServiceUnavailableError(ServiceError):
     """5xx: the service has a fault of its own."""
 

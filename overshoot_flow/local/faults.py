@@ -20,6 +20,7 @@ FaultKind = Literal[
     "model_not_json",
     "model_cut",
     "model_status",
+    "chat_errors",
     "expire_lease",
     "no_credit",
     "clear",
@@ -42,6 +43,7 @@ class FaultOrder:
     permanent: bool = False
     model: str = ""
     model_status: str = ""
+    code: str = ""
 
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -53,6 +55,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "duration_s": (int, float),
     "permanent": (bool,),
     "model": (str,),
+    "code": (str,),
 }
 
 

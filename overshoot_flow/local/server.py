@@ -1,6 +1,7 @@
-"""The local Overshoot server: the v0.2 API, rooms for LiveKit publishers, engines for models.
+"""The local Overshoot server: every generation of the API, rooms for publishers, engines.
 
-One port serves HTTP and WebSocket: the API under `/v0.2`, LiveKit signalling at `/rtc`, and, when
+One port serves HTTP and WebSocket: the API under `/v0.2`, `/v1` and
+`/v1beta`, billing, LiveKit signalling at `/rtc`, and, when
 allowed, fault injection under `/_local` (see `overshoot_flow.local.local_api`). It is a tool for
 development, demos and tests: it keeps nothing and knows no model.
 """
@@ -31,6 +32,9 @@ from overshoot_flow.local.result_socket import ResultSockets
 from overshoot_flow.local.server_config import ModelStatus, ServerConfig
 from overshoot_flow.local.stream import Surroundings
 from overshoot_flow.local.streams import Streams
+from overshoot_flow.local.v1.chat import Chat
+from overshoot_flow.local.v1.rest import V1Api
+from overshoot_flow.local.v1.streams import V1Streams
 
 __all__ = ["LocalServer", "ModelStatus", "ServerConfig", "serve"]
 
@@ -65,6 +69,7 @@ class LocalServer:
         addresses = _media_addresses(config.host)
         self._rooms = Rooms(TokenMint(config.publish_token_ttl_s), addresses)
         self._streams = Streams(surroundings, self._models, self._rooms, addresses)
+        self._v1_streams = V1Streams(surroundings, self._rooms)
         self._sockets = ResultSockets(
             self._accounts,
             self._streams,
@@ -73,7 +78,7 @@ class LocalServer:
         )
         # The access log would carry room tokens: SDKs may send them in the query.
         self._runner = web.AppRunner(
-            self._application(surroundings.model_faults),
+            self._application(surroundings),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=_SHUTDOWN_TIMEOUT_S,
@@ -93,6 +98,11 @@ class LocalServer:
     def base_url(self) -> str:
         """URL of the v0.2 API, as `Service.base_url` takes it."""
         return f"{self.root_url}{API_PREFIX}"
+
+    @property
+    def v1_url(self) -> str:
+        """URL of the v1 API; v1beta is beside it."""
+        return f"{self.root_url}/v1"
 
     @property
     def room_url(self) -> str:
@@ -130,6 +140,7 @@ class LocalServer:
         """End every stream, close every connection, and wait for all of it."""
         self._stopping.set()
         await self._streams.close_all()
+        await self._v1_streams.close_all()
         await self._rooms.close_all()
         await self._sockets.close_all()
         await self._runner.cleanup()
@@ -149,11 +160,16 @@ class LocalServer:
         """Stop."""
         await self.stop()
 
-    def _application(self, model_faults: ModelFaults) -> web.Application:
+    def _application(self, surroundings: Surroundings) -> web.Application:
         http = HttpLayer(self._accounts, self._http_faults, self._stopping)
-        application = web.Application(middlewares=[http.middleware()])
+        application = web.Application(
+            middlewares=[http.middleware()], client_max_size=self.config.v1.max_request_bytes
+        )
         rest = RestApi(http, self._streams, self._models, self.config.lease_ttl_s)
         application.add_routes(rest.routes())
+        chat = Chat(surroundings, self._v1_streams, self._models)
+        v1 = V1Api(http, self._v1_streams, self._models, chat, surroundings)
+        application.add_routes(v1.routes())
         application.router.add_get(
             f"{API_PREFIX}/ws/streams/{{stream_id}}", self._sockets.serve, allow_head=False
         )
@@ -161,7 +177,13 @@ class LocalServer:
         application.router.add_get("/rtc/validate", self._rooms.validate)
         if self.config.allow_faults:
             local = LocalApi(
-                self._streams, self._accounts, self._models, self._http_faults, model_faults
+                self._streams,
+                self._accounts,
+                self._models,
+                self._http_faults,
+                surroundings.model_faults,
+                v1_streams=self._v1_streams,
+                chat=chat,
             )
             application.add_routes(local.routes())
         return application
@@ -188,6 +210,7 @@ async def _serve(config: ServerConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     async with LocalServer(config) as server:
         print(f"Overshoot v0.2 at {server.base_url}", flush=True)  # noqa: T201 - the CLI's output
+        print(f"Overshoot v1 at {server.v1_url}", flush=True)  # noqa: T201 - the CLI's output
         await stop.wait()
 
 

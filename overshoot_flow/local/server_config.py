@@ -10,6 +10,7 @@ from typing import Final, Literal, get_args
 from overshoot_flow.config import DEFAULT_MODEL
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.local.engines.base import Engine
+from overshoot_flow.local.v1.config import V1Config
 
 ModelStatus = Literal["ready", "degraded", "saturated", "unavailable"]
 """What the contract says about a model; the last two refuse new streams."""
@@ -60,6 +61,7 @@ class ServerConfig:
         max_queued_results: Results that wait for one slow result socket; the oldest is dropped.
         engine_threads: Answers that may be worked on at one time, over all streams.
         allow_faults: Serve fault injection and inspection under `/_local`.
+        v1: What concerns v1 and v1beta alone.
 
     Raises:
         ConfigurationError: A value makes no sense; the text says which.
@@ -83,6 +85,7 @@ class ServerConfig:
     max_queued_results: int = 256
     engine_threads: int = 4
     allow_faults: bool = False
+    v1: V1Config = field(default_factory=V1Config)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

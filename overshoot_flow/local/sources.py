@@ -20,14 +20,14 @@ from overshoot_flow.local.ingest.room import Room, Rooms
 from overshoot_flow.local.ingest.tokens import Grant
 from overshoot_flow.local.owned_tasks import OwnedTasks
 from overshoot_flow.local.server_config import ServerConfig
-from overshoot_flow.local.stream import Departure, EndReason, Stream
+from overshoot_flow.local.stream import Departure, EndReason, Stream, VideoStream
 from overshoot_flow.local.stream_request import RoomSource
 
 _PICTURES_BUFFERED: Final = 30
 """Pictures that the SDK holds for us; it drops the oldest."""
 
 
-def departure(stream: Stream, reason: EndReason, config: ServerConfig) -> Departure:
+def departure(stream: VideoStream, reason: EndReason, config: ServerConfig) -> Departure:
     """The rule by which `stream` ends after its publisher has gone."""
     return Departure(
         stream=stream,
@@ -41,7 +41,7 @@ def departure(stream: Stream, reason: EndReason, config: ServerConfig) -> Depart
 class NativeRoom:
     """A room that exists for one stream; the room's listener."""
 
-    stream: Stream
+    stream: VideoStream
     rooms: Rooms
     departure: Departure
     room: Room | None = None

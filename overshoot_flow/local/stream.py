@@ -61,6 +61,28 @@ class SentResult:
         }
 
 
+class VideoStream(Protocol):
+    """What a source of pictures needs of a stream, of whatever generation of the API."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def end_reason(self) -> EndReason | None:
+        """Why it has ended, None while it lives."""
+        ...
+
+    def end(self, reason: EndReason) -> None:
+        """End it."""
+        ...
+
+    def picture_arrived(self, picture: av.VideoFrame) -> None:
+        """Take a decoded picture."""
+        ...
+
+
 class Listener(Protocol):
     """An authenticated result socket."""
 
@@ -285,7 +307,7 @@ class Departure:
         lost_grace_s: Grace after a loss without a word.
     """
 
-    stream: Stream
+    stream: VideoStream
     reason: EndReason
     left_grace_s: float
     lost_grace_s: float

@@ -39,6 +39,8 @@ def error_from_response(
     body: bytes,
     secrets: Sequence[Secret] = (),
     retry_after: str | None = None,
+    *,
+    kind: type[ServiceError] | None = None,
 ) -> ServiceError:
     """Return the exception for an error answer; anything but the contract's body is tolerated.
 
@@ -48,12 +50,13 @@ def error_from_response(
         secrets: What must not appear in the text, should the service echo it.
         retry_after: The `retry-after` header. Only seconds are understood; the contract has no
             dates there.
+        kind: The exception's class where the caller knows it better than by the status.
     """
     document = _object(body)
     message = _told(document.get("message")) or _told(document.get("detail"))
     if details := _told(document.get("details")):
         message = f"{message or 'no reason given'}: {details}"
-    kind = _BY_STATUS.get(status)
+    kind = kind or _BY_STATUS.get(status)
     if kind is None:
         kind = ServiceUnavailableError if status >= _SERVER_FAULT else ServiceError
     return kind(

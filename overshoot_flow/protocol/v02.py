@@ -7,43 +7,18 @@ the client needs is demanded.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from overshoot_flow.config import ClipMode, Inference, Secret, check_prompt
 from overshoot_flow.errors import TransportError
 from overshoot_flow.protocol.fields import Fields, read_json
+from overshoot_flow.protocol.requests import Repeat, Request
 
 DEFAULT_LEASE_S: Final = 45.0
 """The contract's lease, should the answer about a stream that is already billed not name it."""
-
-
-class Repeat(StrEnum):
-    """When a request that failed may be sent again without asking anyone."""
-
-    ALWAYS = "always"
-    """It changes nothing, or changes the same thing again."""
-    IF_NEVER_SENT = "if_never_sent"
-    """It creates something that costs money: only when no connection came about."""
-    NEVER = "never"
-    """Its caller has a schedule of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request, relative to the base URL.
-
-    `secrets` are those in `body`, which an error answer may echo.
-    """
-
-    method: str
-    path: str
-    repeat: Repeat
-    body: Mapping[str, Any] | None = field(default=None, repr=False)
-    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

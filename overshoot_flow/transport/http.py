@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-import httpx
-
-from overshoot_flow import __version__
-from overshoot_flow.config import Inference, Service
+from overshoot_flow.config import Inference, Secret, Service
 from overshoot_flow.errors import (
-    ConfigurationError,
     OvershootFlowError,
     ServiceError,
-    ServiceUnavailableError,
-    StreamLimitError,
     StreamNotFoundError,
     TransportError,
 )
 from overshoot_flow.protocol import v02
 from overshoot_flow.protocol.fields import read_json
-from overshoot_flow.protocol.retry import Backoff
+from overshoot_flow.protocol.requests import Request
 from overshoot_flow.protocol.service_errors import error_from_response
-from overshoot_flow.transport.library_logs import hide_in_http_logs
+from overshoot_flow.transport.http_sender import ATTEMPTS, LONGEST_PAUSE_S, HttpSender
 
-ATTEMPTS: Final = 4
-"""How often a request that may be repeated is sent at most."""
-
-LONGEST_PAUSE_S: Final = 30.0
-"""A service that asks for a longer wait gets none: the error, which names the wait, is raised."""
-
-_BACKOFF_S: Final = (0.25, 4.0)
-_FIRST_REDIRECT_STATUS: Final = 300
-_FIRST_ERROR_STATUS: Final = 400
-_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+__all__ = ["ATTEMPTS", "LONGEST_PAUSE_S", "OvershootHttp"]
 
 _logger = logging.getLogger(__name__)
 
@@ -44,7 +27,7 @@ _logger = logging.getLogger(__name__)
 class OvershootHttp:
     """The service's HTTP side. Belongs to one event loop; close it with `aclose`.
 
-    What may be repeated is repeated here with backoff (see `v02.Repeat`): after a fault of the
+    What may be repeated is repeated here with backoff (see `Repeat`): after a fault of the
     network, an answer 5xx, or 429 to a request that takes no slot. Everything else is left to the
     caller's schedule. Every method raises `TransportError`, or the `ServiceError` that its status
     stands for.
@@ -60,16 +43,11 @@ class OvershootHttp:
     def __init__(
         self, service: Service, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        self._key = service.key
-        self._timeout_s = service.request_timeout_s
-        self._sleep = sleep
-        self._backoff = Backoff(*_BACKOFF_S, random=random.Random())  # noqa: S311 - jitter
-        hide_in_http_logs(service.key)
-        self._client = _new_client(service)
+        self._sender = HttpSender(service, _read_error, sleep)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._sender.aclose()
 
     async def create_stream(self, inference: Inference, source: v02.Source) -> v02.StreamCreated:
         """Lease a stream; it costs money until it is closed."""
@@ -95,7 +73,7 @@ class OvershootHttp:
     async def close_stream(self, stream_id: str) -> None:
         """End a stream; one that is gone already is fine."""
         try:
-            await self._send(v02.close_stream(stream_id))
+            await self._sender.send(v02.close_stream(stream_id))
         except StreamNotFoundError:
             return
 
@@ -113,83 +91,15 @@ class OvershootHttp:
         except OvershootFlowError as error:
             _logger.warning("stream %s ends with its lease: %s", stream_id, error)
 
-    async def _ask(self, request: v02.Request) -> object:
-        return read_json(await self._send(request), f"{request.method} {request.path}")
-
-    async def _send(self, request: v02.Request) -> bytes:
-        attempt = 1
-        while True:
-            try:
-                return await self._send_once(request)
-            except (TransportError, ServiceUnavailableError, StreamLimitError) as error:
-                retry_after_s = error.retry_after_s if isinstance(error, ServiceError) else None
-                if (
-                    attempt == ATTEMPTS
-                    or not _may_repeat(request.repeat, error)
-                    or (retry_after_s or 0.0) > LONGEST_PAUSE_S
-                ):
-                    raise
-                await self._sleep(self._backoff.pause_s(attempt, retry_after_s))
-            attempt += 1
-
-    async def _send_once(self, request: v02.Request) -> bytes:
-        where = f"{request.method} {request.path}"
-        try:
-            # httpx bounds each read, not the whole: an answer that trickles would never end.
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._client.request(
-                    request.method,
-                    request.path,
-                    json=request.body,
-                    headers={"authorization": f"Bearer {self._key.reveal()}"},
-                )
-        except _NEVER_SENT as error:
-            raise _NeverSentError(f"{where}: no connection ({type(error).__name__})") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TransportError(f"{where}: {type(error).__name__}") from None
-        except TimeoutError:
-            raise TransportError(f"{where}: no answer in {self._timeout_s:g} s") from None
-        if response.status_code >= _FIRST_ERROR_STATUS:
-            raise error_from_response(
-                response.status_code,
-                response.content,
-                (self._key, *request.secrets),
-                response.headers.get("retry-after"),
-            )
-        if response.status_code >= _FIRST_REDIRECT_STATUS:
-            raise _RedirectedError(
-                f"{where}: answered with a redirect, which is not followed because it would take "
-                "the API key along; give the base URL that it leads to"
-            )
-        return response.content
+    async def _ask(self, request: Request) -> object:
+        return read_json(await self._sender.send(request), f"{request.method} {request.path}")
 
 
-def _new_client(service: Service) -> httpx.AsyncClient:
-    try:
-        return httpx.AsyncClient(
-            base_url=service.base_url,
-            # Connecting ends before the whole does, so that it is known that nothing was sent.
-            timeout=httpx.Timeout(None, connect=service.request_timeout_s / 2),
-            headers={"user-agent": f"overshoot-flow/{__version__}"},
-            follow_redirects=False,
-        )
-    except (httpx.InvalidURL, ImportError, ValueError) as error:
-        # The text is left out: a proxy's URL can hold a password.
-        raise ConfigurationError(
-            f"no HTTP client for {service.base_url} ({type(error).__name__}); check the base URL "
-            "and the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY name (SOCKS is not supported)"
-        ) from None
-
-
-def _may_repeat(repeat: v02.Repeat, error: OvershootFlowError) -> bool:
-    if repeat is v02.Repeat.NEVER or isinstance(error, _RedirectedError):
-        return False
-    return repeat is v02.Repeat.ALWAYS or isinstance(error, _NeverSentError)
-
-
-class _NeverSentError(TransportError):
-    """No connection came about, so the service has not seen the request."""
-
-
-class _RedirectedError(TransportError):
-    """The service is elsewhere; asking again does not bring it here."""
+def _read_error(
+    request: Request,  # noqa: ARG001 - v0.2 words all errors alike
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    secrets: Sequence[Secret],
+) -> ServiceError:
+    return error_from_response(status, body, secrets, headers.get("retry-after"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overshoot_flow.protocol.media_map import PublishedMedia, Settlement
@@ -119,6 +119,7 @@ def test_a_new_stream_needs_the_old_one_settled() -> None:
     assert log.interval(101.0, 0.0) is None
 
 
+@settings(deadline=None)  # a test asserts no time
 @given(
     frames=st.integers(1, 60),
     answers=st.lists(st.tuples(st.floats(0, 8), st.floats(0, 2) | st.none()), max_size=12),
@@ -140,6 +141,7 @@ def test_each_frame_is_settled_exactly_once(
     assert sorted(settled) == [index * FRAME_US for index in range(frames)]
 
 
+@settings(deadline=None)  # a test asserts no time
 @given(
     arrival_delay_s=st.floats(0.001, TRANSIT_S / 2),
     answer_delay_s=st.floats(0, TRANSIT_S / 2 - 0.001),

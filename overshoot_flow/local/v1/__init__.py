@@ -1,0 +1,1 @@
+"""The local server's side of API v1 and v1beta."""

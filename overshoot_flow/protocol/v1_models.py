@@ -1,0 +1,225 @@
+"""Which models there are, what they take, and what they cost. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from overshoot_flow.errors import ConfigurationError, TransportError
+from overshoot_flow.protocol.fields import Fields
+from overshoot_flow.protocol.requests import Repeat, Request
+from overshoot_flow.protocol.v1_chat import TokenUsage
+
+MICROCENTS_PER_CENT: Final = 1_000_000
+_TOKENS_PER_480P_FRAME: Final = 200
+_PIXELS_OF_480P: Final = 854 * 480
+_MIN_VIDEO_FRAMES: Final = 2
+
+
+def list_models() -> Request:
+    """Ask which models there are."""
+    return Request("GET", "/models", Repeat.ALWAYS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model that the service lists."""
+
+    id: str
+    ready: bool
+    status: str
+
+
+def parse_models(document: object) -> Sequence[Model]:
+    """Read the answer to `list_models`.
+
+    Raises:
+        TransportError: The answer is outside the contract.
+    """
+    fields = Fields.of(document, "GET /models")
+    models = []
+    for entry in fields.children("data"):
+        status = entry.optional_text("status") or "unknown"
+        models.append(Model(id=entry.text("id"), ready=status == "ready", status=status))
+    return models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLimits:
+    """What one request may show a model; the service's list does not tell it.
+
+    Args:
+        takes_video: Whether it takes segments and video; an image-only model takes several images.
+        max_frames: Frames in one request at most.
+        context_tokens: Tokens of one request, the answer included; None where it never binds.
+
+    Raises:
+        ConfigurationError: A bound is below 1.
+    """
+
+    takes_video: bool = True
+    max_frames: int = 240
+    context_tokens: int | None = 65_536
+
+    def __post_init__(self) -> None:
+        """Refuse what leaves room for no frame."""
+        if self.max_frames < 1 or (self.context_tokens is not None and self.context_tokens < 1):
+            raise ConfigurationError(
+                f"max_frames is {self.max_frames} and context_tokens {self.context_tokens}; "
+                "both must be at least 1"
+            )
+
+    def frames_allowed(self, width: int, height: int, other_tokens: int) -> int:
+        """Return how many frames of `width` by `height` pixels one request may show.
+
+        Args:
+            width: Width in pixels.
+            height: Height in pixels.
+            other_tokens: Tokens of everything else: prompts, schema and the answer's cap.
+
+        Raises:
+            ConfigurationError: Not a single frame fits.
+        """
+        if self.context_tokens is None:
+            return self.max_frames
+        per_frame = tokens_of_frame(width, height)
+        allowed = min(self.max_frames, (self.context_tokens - other_tokens) // per_frame)
+        if allowed < 1:
+            raise ConfigurationError(
+                f"a frame of {width}x{height} takes about {per_frame} tokens and the text "
+                f"{other_tokens}, above the model's {self.context_tokens}; publish smaller frames, "
+                "or shorten the prompt or the answer"
+            )
+        return allowed
+
+    def asks_as_video(self, frame_count: int) -> bool:
+        """Whether a window of so many frames is asked about as video rather than as images."""
+        return self.takes_video and frame_count >= _MIN_VIDEO_FRAMES
+
+
+def tokens_of_frame(width: int, height: int) -> int:
+    """Estimate what a frame costs: about 200 tokens at 480p, in proportion to its area."""
+    return max(1, math.ceil(_TOKENS_PER_480P_FRAME * width * height / _PIXELS_OF_480P))
+
+
+_KNOWN_LIMITS: Final = (("gemma", ModelLimits(max_frames=60)),)
+
+
+def limits_of(model: str, overrides: Mapping[str, ModelLimits] | None = None) -> ModelLimits:
+    """Return the limits of `model`: the user's, else its family's, else the default."""
+    if overrides is not None and model in overrides:
+        return overrides[model]
+    name = model.lower()
+    return next((limits for family, limits in _KNOWN_LIMITS if family in name), ModelLimits())
+
+
+def get_pricing(model: str) -> Request:
+    """Ask what `model` costs."""
+    path = f"/billing/pricing/{quote(model, safe='')}"
+    return Request("GET", path, Repeat.ALWAYS, at_host_root=True)
+
+
+def list_pricing() -> Request:
+    """Ask what all models cost."""
+    return Request("GET", "/billing/pricing", Repeat.ALWAYS, at_host_root=True)
+
+
+def get_balance() -> Request:
+    """Ask what is left on the account."""
+    return Request("GET", "/billing/accounts/me/balance", Repeat.ALWAYS, at_host_root=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """What a model costs, in microcents per token; None where the answer does not say the model."""
+
+    model: str | None
+    input_microcents: float
+    output_microcents: float
+    cached_input_microcents: float
+
+    @classmethod
+    def parse(cls, document: object) -> Pricing:
+        """Read the answer to `get_pricing`, or one entry of `list_pricing`.
+
+        Raises:
+            TransportError: The answer is outside the contract.
+        """
+        fields = Fields.of(document, "GET /billing/pricing")
+        input_microcents = _price(fields, "input_microcents_per_token")
+        if input_microcents is None:
+            raise fields.outside("input_microcents_per_token", "missing")
+        output_microcents = _price(fields, "output_microcents_per_token")
+        if output_microcents is None:
+            raise fields.outside("output_microcents_per_token", "missing")
+        cached = _price(fields, "cached_input_microcents_per_token")
+        return cls(
+            model=fields.optional_text("model") or fields.optional_text("id"),
+            input_microcents=input_microcents,
+            output_microcents=output_microcents,
+            # Without a price of their own, cached tokens are ordinary ones.
+            cached_input_microcents=input_microcents if cached is None else cached,
+        )
+
+    def cost_microcents(self, usage: TokenUsage) -> float:
+        """Return what `usage` costs."""
+        cached = min(usage.cached_input_tokens, usage.prompt_tokens)
+        return (
+            (usage.prompt_tokens - cached) * self.input_microcents
+            + cached * self.cached_input_microcents
+            + usage.completion_tokens * self.output_microcents
+        )
+
+
+def parse_pricing_list(document: object) -> Mapping[str, Pricing]:
+    """Read the answer to `list_pricing`; entries that name no model are left out.
+
+    Raises:
+        TransportError: The answer is outside the contract.
+    """
+    entries = document
+    if isinstance(document, dict):
+        # The contract names no wrapper; OpenAI's own lists have this one.
+        entries = document.get("data")
+    if not isinstance(entries, list):
+        raise TransportError("GET /billing/pricing: answer outside the contract: not a list")
+    prices = [Pricing.parse(entry) for entry in entries]
+    return {pricing.model: pricing for pricing in prices if pricing.model is not None}
+
+
+def _price(fields: Fields, name: str) -> float | None:
+    price = fields.optional_number(name)
+    if price is not None and price < 0:
+        raise fields.outside(name, "below 0")
+    return price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What is left on a prepaid account."""
+
+    microcents: float
+
+    @property
+    def cents(self) -> float:
+        """The same in cents."""
+        return self.microcents / MICROCENTS_PER_CENT
+
+    @classmethod
+    def parse(cls, document: object) -> Balance:
+        """Read the answer to `get_balance`.
+
+        Raises:
+            TransportError: The answer is outside the contract.
+        """
+        fields = Fields.of(document, "balance")
+        microcents = fields.optional_number("balance_microcents")
+        if microcents is None:
+            cents = fields.optional_number("balance_cents")
+            if cents is None:
+                raise fields.outside("balance_microcents", "missing")
+            microcents = cents * MICROCENTS_PER_CENT
+        return cls(microcents=microcents)
