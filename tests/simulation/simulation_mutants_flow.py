@@ -137,7 +137,7 @@ _SOURCE: Final = (
         "a decoding gap counts as an emitted frame",
         ReaderPartition,
         "_read",
-        "sum(isinstance(item, Frame) for item in items)",
+        "sum(not isinstance(item, MediaGap) for item in items)",
         "len(items)",
     ),
     Mutant(
