@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from bytewax.dataflow import Dataflow
 
+from overshoot_flow.flow.graph import steps_of
+
 # What the engine's core operators call: see their signatures in `bytewax.operators`.
 _CALLED: Final = (
     ("flat_map_batch", "mapper"),
@@ -39,7 +41,7 @@ class FirstFailure:
 
     def watch(self, flow: Dataflow) -> None:
         """Wrap what the engine calls in `flow`, in place. To be called once for a flow."""
-        for step in _steps_of(flow):
+        for step in steps_of(flow):
             for operator, attribute in _CALLED:
                 if type(step).__name__ == operator and hasattr(step, attribute):
                     watched = getattr(step, attribute)
@@ -101,9 +103,3 @@ class _Watched:
         if not callable(value):
             return value
         return self._failure._watched_call(value, builds=name in _BUILDERS)  # noqa: SLF001 - one unit
-
-
-def _steps_of(parent: Any) -> Iterator[Any]:  # noqa: ANN401 - the engine has no common type
-    for step in parent.substeps:
-        yield step
-        yield from _steps_of(step)

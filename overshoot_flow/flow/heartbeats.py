@@ -8,7 +8,7 @@ from typing import Final
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import FixedPartitionedSink
 
-from overshoot_flow.flow.run_shape import steps_of
+from overshoot_flow.flow.graph import steps_of
 
 _TRIES_PER_PARTITION: Final = 100
 """A hash that spreads evenly misses one of n partitions in 100 n tries with a chance of e^-100."""

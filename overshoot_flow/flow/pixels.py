@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from bytewax.dataflow import Stream
 
+from overshoot_flow.flow.graph import steps_of, streams_of
 from overshoot_flow.flow.items import Item
 
 
@@ -21,9 +21,9 @@ class PassthroughSource(Protocol):
 
 def ask_for_pixels(frames: Stream[Item]) -> None:
     """Tell every source that `frames` comes from that pixels are wanted."""
-    steps = list(_steps_of(frames.flow()))
+    steps = list(steps_of(frames.flow()))
     producers = {
-        stream_id: step for step in steps for stream_id in _streams_of(step, step.dwn_names)
+        stream_id: step for step in steps for stream_id in streams_of(step, step.dwn_names)
     }
     # A step and its substeps give out the same stream: whichever stands here leads upstream.
     waiting, seen = [frames.stream_id], set[str]()
@@ -36,19 +36,4 @@ def ask_for_pixels(frames: Stream[Item]) -> None:
         source = getattr(step, "source", None)
         if isinstance(source, PassthroughSource):
             source.decode_always()
-        waiting.extend(_streams_of(step, step.ups_names))
-
-
-def _steps_of(parent: Any) -> Iterator[Any]:  # noqa: ANN401 - the engine has no common type
-    for step in parent.substeps:
-        yield step
-        yield from _steps_of(step)
-
-
-def _streams_of(step: Any, port_names: list[str]) -> Iterator[str]:  # noqa: ANN401 - see above
-    for name in port_names:
-        port = getattr(step, name)
-        if hasattr(port, "stream_id"):
-            yield port.stream_id
-        else:
-            yield from port.stream_ids.values()
+        waiting.extend(streams_of(step, step.ups_names))

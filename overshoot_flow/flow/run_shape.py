@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self, runtime_checkable
 
@@ -12,6 +12,7 @@ from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import FixedPartitionedSink
 
 from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.flow.graph import steps_of
 
 _SHOWN: Final = 5
 _OR_ANEW: Final = "or begin anew with an empty state folder and an empty output"
@@ -144,13 +145,6 @@ def shape_of(flow: Dataflow) -> RunShape:
         if isinstance(sink, FixedPartitionedSink):
             sinks[step.step_id] = _distinct(step.step_id, sink.list_parts())
     return RunShape(flow_id=flow.flow_id, steps=tuple(steps), sources=sources, sinks=sinks)
-
-
-def steps_of(parent: Any) -> Iterator[Any]:  # noqa: ANN401 - the engine has no common type
-    """Yield all steps of a dataflow, those inside of others too."""
-    for step in parent.substeps:
-        yield step
-        yield from steps_of(step)
 
 
 def _distinct(step_id: str, keys: list[str]) -> tuple[str, ...]:

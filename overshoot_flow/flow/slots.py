@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from bytewax.dataflow import Dataflow, MultiPort
+from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource
 
 from overshoot_flow.config import Service
 from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.flow.graph import steps_of, streams_of
 from overshoot_flow.flow.inference import InferStep
-from overshoot_flow.flow.run_shape import steps_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +65,15 @@ def _asking(flow: Dataflow) -> Iterator[_Asking]:
     sources_of: dict[str, frozenset[str]] = {}
     for step in steps_of(flow):
         sources = frozenset[str]()
-        for stream_id in _stream_ids(step, step.ups_names):
+        for stream_id in streams_of(step, step.ups_names):
             sources |= sources_of.get(stream_id, frozenset())
         if hasattr(step, "source"):
             sources = frozenset({step.step_id})
-        for stream_id in _stream_ids(step, step.dwn_names):
+        for stream_id in streams_of(step, step.dwn_names):
             sources_of[stream_id] = sources
         mapper = getattr(step, "mapper", None)
         if isinstance(mapper, InferStep):
             yield _Asking(mapper.step_id, mapper.service, sources)
-
-
-def _stream_ids(step: Any, names: list[str]) -> Iterator[str]:  # noqa: ANN401 - engine's steps
-    for name in names:
-        port = getattr(step, name)
-        if isinstance(port, MultiPort):
-            yield from port.stream_ids.values()
-        else:
-            yield port.stream_id
 
 
 def _partitions_at_once(flow: Dataflow, processes: int) -> Iterator[tuple[str, int]]:

@@ -136,9 +136,12 @@ class LiveKitPublisher:
             self._attendant.cancel()
             await asyncio.gather(self._attendant, return_exceptions=True)
             self._attendant = None
-        await self._room.disconnect()
-        if self._outgoing is not None:
-            await self._outgoing.aclose()
+        try:
+            await self._room.disconnect()
+        finally:
+            # The native source must not be left to the garbage collector.
+            if self._outgoing is not None:
+                await self._outgoing.aclose()
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         if self._leaving:

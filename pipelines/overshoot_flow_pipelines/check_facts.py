@@ -8,6 +8,7 @@ from statistics import median
 from typing import Final
 
 from overshoot_flow.media.frames import CaptureBasis
+from overshoot_flow.media.passthrough import codec_refusal
 from overshoot_flow.media.sampling import US_PER_S
 
 ENOUGH_PICTURES: Final = 30
@@ -141,8 +142,9 @@ class CameraObservation:
 
 
 def _passthrough_refusal(codec: str, *, has_b_frames: bool, has_mask: bool) -> str | None:
-    if codec != "h264":
-        return f"{codec} is not known to be taken by the service"
+    refusal = codec_refusal(codec)
+    if refusal is not None:
+        return refusal
     if has_b_frames:
         # WebRTC has no decoding times: they would be shown in decoding order.
         return "it has B-frames"
