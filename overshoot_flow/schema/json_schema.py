@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import jsonschema_rs
 import pyarrow as pa
@@ -14,21 +16,41 @@ import pyarrow as pa
 from overshoot_flow.errors import UnsupportedSchemaError
 from overshoot_flow.results import FailureReason
 from overshoot_flow.schema import strict_json
-from overshoot_flow.schema.arrow_types import struct_column
+from overshoot_flow.schema.arrow_types import root_column
 from overshoot_flow.schema.columns import NotRepresentableError, json_pointer
+from overshoot_flow.schema.dialects import dialect_of
+from overshoot_flow.schema.references import References
+from overshoot_flow.schema.validator_form import validator_form
 
-DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 MAX_DETAIL_CHARS: Final = 500
+MAX_PATTERN_BYTES: Final = 1 << 20
+"""Most memory that a compiled pattern may take."""
+MAX_EXPLAINED_BYTES: Final = 1 << 16
+"""Longest invalid answer whose fault is searched, times how often its innermost value is looked at.
+
+The validator notes what every alternative has against a value, which takes some 10,000 times as
+long as the check itself.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+_OF_OLDER_DRAFTS: Final[Mapping[str, str]] = {
+    "items": 'write the list as prefixItems, or "$schema": "http://json-schema.org/draft-07/schema#"',
+    "exclusiveMinimum": "that is draft 4; write the bound itself here, and leave out minimum",
+    "exclusiveMaximum": "that is draft 4; write the bound itself here, and leave out maximum",
+    "required": "write a list of names, in the object that has the properties",
+}
+
+
+class Parsed(NamedTuple):
     """An answer that satisfies the schema.
 
-    `document` is plain JSON data: integers are `int`, numbers `float`, date-times text.
+    `document` is plain JSON data: what the schema calls an integer is an `int` and dates are text.
+    Another number is an `int` or a `float`, as it was written.
     """
 
     document: dict[str, Any]
+    repaired: bool = False
+    """Whether the document was read from a repaired text, see `repair`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +85,12 @@ def cut_short(finish_reason: str | None) -> Rejected | None:
 
 
 class OutputSchema:
-    """A JSON Schema (draft 2020-12) that every answer must satisfy, with its Arrow type.
+    """A JSON Schema that every answer must satisfy, with its Arrow type.
 
-    `format` is asserted where the format is known. Nothing is ever fetched: a reference that
-    leaves the document is refused.
+    `$schema` says which draft it is: 2020-12 (also where there is none), 2019-09 or 7. `format` is
+    asserted where the format is known. Nothing is ever fetched: a reference that leaves the
+    document is refused. Patterns run in an engine whose time is linear in the text; what it does
+    not have (look-around, back-references) is refused.
 
     Attributes:
         document: The schema as plain JSON data, in the order given.
@@ -75,7 +99,7 @@ class OutputSchema:
 
     Raises:
         UnsupportedSchemaError: The schema is not a valid JSON Schema, leaves the document, or
-            has no column type; the text has the JSON pointer of the place.
+            its root is no object; the text has the JSON pointer of the place.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -83,43 +107,46 @@ class OutputSchema:
         self.canonical = json.dumps(
             self.document, sort_keys=True, ensure_ascii=False, separators=(",", ":")
         )
-        if self.document.get("$schema", DRAFT).rstrip("#") != DRAFT:
-            raise UnsupportedSchemaError("/$schema", f"only {DRAFT} is supported; write that")
-        _refuse_other_documents(self.document)
+        dialect = dialect_of(self.document)
         with _refusals():
-            jsonschema_rs.meta.validate(self.document)
-        self._column = struct_column(self.document)
+            # What references lead to is asked below: draft 7 would have them be URIs.
+            jsonschema_rs.meta.validate(json.loads(self.canonical, object_hook=_without_target))
+        references = References(self.document, dialect)
+        self._column = root_column(self.document, references, dialect)
+        self._has_integers = self._column.has_integers
+        self._looks_per_level = references.looks_per_level
+        self._max_depth = min(strict_json.MAX_DEPTH, references.depth_limit or sys.maxsize)
+        is_deep = self._column.nests_freely or references.depth_limit is not None
+        self._max_quick_depth = self._max_depth if is_deep else None
         with _refusals():
-            self._validator = jsonschema_rs.Draft202012Validator(
-                self.document, validate_formats=True, offline=True
+            self._validator = dialect.validator(
+                validator_form(self.document, references),
+                validate_formats=True,
+                offline=True,
+                pattern_options=jsonschema_rs.RegexOptions(size_limit=MAX_PATTERN_BYTES),
             )
         self.arrow_type: pa.DataType = self._column.arrow_type
 
     def check(self, raw_text: str, finish_reason: str | None) -> Checked:
         """Parse and validate one answer; never raises for anything an answer can be.
 
-        One Markdown code fence around the document is taken off. Besides what the schema
-        forbids, a value that the Arrow type cannot hold exactly is rejected as `SCHEMA`: an
-        integer of more than 64 bits, a date-time finer than 1 µs or with a leap second.
+        The text is taken as it stands; `repair.check_answer` repairs it first. Besides what the
+        schema forbids, a value that the Arrow type cannot hold exactly is rejected as `SCHEMA`: an
+        integer outside the range of its column.
         """
-        incomplete = cut_short(finish_reason)
-        if incomplete is not None:
-            return incomplete
+        known = cut_short(finish_reason) or self._accept_quickly(raw_text)
+        if known is not None:
+            return known
         try:
-            document = strict_json.parse(strict_json.unfenced(raw_text))
+            document, is_plain = strict_json.read(raw_text, self._max_depth)
         except strict_json.JsonTextError as error:
             return Rejected(FailureReason.NOT_JSON, str(error)[:MAX_DETAIL_CHARS])
-        violation = next(iter(self._validator.iter_errors(document)), None)
-        if violation is not None:
-            violation = _most_specific(violation)
-            return Rejected(
-                FailureReason.SCHEMA,
-                violation.message[:MAX_DETAIL_CHARS],
-                json_pointer(violation.instance_path),
-                json_pointer(violation.schema_path),
-            )
+        if not self._validator.is_valid(document):
+            return self._rejected(document, raw_text)
+        if is_plain:
+            return Parsed(self._with_integers(document, raw_text))
         try:
-            return Parsed(self._column.exact(document, ()))
+            return Parsed(self._column.settle(document, ()))
         except NotRepresentableError as error:
             return Rejected(
                 FailureReason.SCHEMA,
@@ -128,14 +155,54 @@ class OutputSchema:
                 error.schema_path,
             )
 
-    def to_array(self, documents: Sequence[dict[str, Any] | None]) -> pa.Array[Any]:
-        """Return the typed column of documents that `check` accepted; None becomes null.
+    def _accept_quickly(self, raw_text: str) -> Parsed | None:
+        """Return what an answer says that is plain and valid beyond doubt, None for any other."""
+        read = strict_json.read_quickly(raw_text, self._max_quick_depth)
+        if read is None:
+            return None
+        document, most_keys = read
+        # What has been validated has no fewer keys than are counted, and the text no more.
+        if not self._validator.is_valid(document) or self._column.count_keys(document) != most_keys:
+            return None
+        return Parsed(self._with_integers(document, raw_text))
 
-        A property without a type of its own (not named by the schema) is not in the column, and
-        an absent property is null like one that is `null`; the raw text keeps both.
+    def _with_integers(self, document: dict[str, Any], raw_text: str) -> dict[str, Any]:
+        # Only a fraction can be what an integer is written with in a plain document.
+        if self._has_integers and "." in raw_text:
+            document = self._column.with_integers(document)
+        return document
+
+    def to_array(self, documents: Sequence[dict[str, Any] | None]) -> pa.Array[Any]:
+        """Return the typed column of documents that `check` accepted; None becomes null."""
+        return self._column.to_arrow(documents)
+
+    def to_documents(self, array: pa.Array[Any]) -> list[dict[str, Any] | None]:
+        """Return documents that are equal, as JSON, to those that `to_array` was given.
+
+        Args:
+            array: An array of `arrow_type`, such as one chunk of a column read from Parquet.
         """
-        stored = [None if each is None else self._column.stored(each) for each in documents]
-        return pa.array(stored, type=self.arrow_type)
+        return self._column.to_json(array)
+
+    def _rejected(self, document: Any, raw_text: str) -> Rejected:  # noqa: ANN401 - any JSON data
+        detail = "does not match the schema; too long or nested too deep to say where"
+        instance_path = schema_path = ""
+        if strict_json.depth(document) <= self._max_explained_depth(len(raw_text)):
+            try:
+                # The first fault alone: to list all takes a hundred times as long.
+                self._validator.validate(document)
+            except jsonschema_rs.ValidationError as error:
+                violation = _most_specific(error)
+                detail = violation.message[:MAX_DETAIL_CHARS]
+                instance_path = json_pointer(violation.instance_path)
+                schema_path = json_pointer(violation.schema_path)
+        return Rejected(FailureReason.SCHEMA, detail, instance_path, schema_path)
+
+    def _max_explained_depth(self, text_length: int) -> int:
+        if self._looks_per_level == 1:
+            return strict_json.MAX_DEPTH
+        looks = max(1.0, MAX_EXPLAINED_BYTES / text_length)
+        return int(math.log(looks, self._looks_per_level))
 
 
 def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,31 +211,18 @@ def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
         text.encode()
         plain = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise UnsupportedSchemaError("", f"the schema is not JSON data: {error}") from None
+        path = strict_json.path_of_non_finite(document)
+        text = "a number is infinite or NaN; remove it" if path else str(error)
+        raise UnsupportedSchemaError(
+            json_pointer(path), f"the schema is not JSON data: {text}"
+        ) from None
     if not isinstance(plain, dict):
         raise UnsupportedSchemaError("", "the schema must be a JSON object")
     return plain
 
 
-def _refuse_other_documents(document: dict[str, Any]) -> None:
-    todo: list[tuple[tuple[str | int, ...], Any]] = [((), document)]
-    while todo:
-        path, value = todo.pop()
-        if isinstance(value, dict):
-            for keyword in ("$ref", "$dynamicRef"):
-                reference = value.get(keyword)
-                if isinstance(reference, str) and not reference.startswith("#"):
-                    raise UnsupportedSchemaError(
-                        json_pointer((*path, keyword)),
-                        f"{reference} is outside this document and is never fetched; copy it into "
-                        "$defs and refer to #/$defs/…",
-                    )
-            if path and isinstance(value.get("$id"), str):
-                raise UnsupportedSchemaError(
-                    json_pointer((*path, "$id")), "only the root may have $id; remove it"
-                )
-        members = value.items() if isinstance(value, dict) else enumerate(value)
-        todo += [((*path, key), each) for key, each in members if isinstance(each, (dict, list))]
+def _without_target(node: dict[str, Any]) -> dict[str, Any]:
+    return {**node, "$ref": "#"} if isinstance(node.get("$ref"), str) else node
 
 
 @contextlib.contextmanager
@@ -177,10 +231,29 @@ def _refusals() -> Iterator[None]:
         yield
     except jsonschema_rs.ValidationError as error:
         raise UnsupportedSchemaError(
-            json_pointer(error.instance_path), f"not a valid JSON Schema: {error.message}"
+            json_pointer(error.instance_path),
+            f"not a valid JSON Schema: {error.message[:MAX_DETAIL_CHARS]}{_advice(error)}",
         ) from None
     except (jsonschema_rs.ReferencingError, ValueError) as error:
-        raise UnsupportedSchemaError("", f"not a valid JSON Schema: {error}") from None
+        raise UnsupportedSchemaError(
+            "", f"not a valid JSON Schema: {str(error)[:MAX_DETAIL_CHARS]}"
+        ) from None
+
+
+def _advice(error: jsonschema_rs.ValidationError) -> str:
+    if _is_about_pattern(error):
+        return (
+            "; patterns are matched in linear time: write it without look-around, back-references "
+            "and large repetitions"
+        )
+    keyword = error.instance_path[-1] if error.instance_path else ""
+    advice = _OF_OLDER_DRAFTS.get(str(keyword))
+    return "" if advice is None else f"; {advice}"
+
+
+def _is_about_pattern(error: jsonschema_rs.ValidationError) -> bool:
+    kind = error.kind
+    return isinstance(kind, jsonschema_rs.ValidationErrorKind.Format) and kind.format == "regex"
 
 
 def _most_specific(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationError:

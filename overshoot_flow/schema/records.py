@@ -4,7 +4,8 @@ A column is named after the outcome's attribute. Attributes in µs of UTC (`rece
 become `timestamp[us, UTC]` columns without the suffix; media times stay integers in µs, because
 they count from the start of the media. The attribute `source` becomes `source_uri`, so that a
 Hive partition may be called `source`. Results and dead letters share the names of what they have
-in common, `ok` and `error` among them, so that a union by name shows every answer.
+in common, `ok` and `error` among them, so that a union by name shows every answer. The map
+`labels` in every dataset has the user's own names and values of the stream.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from overshoot_flow import __version__
+from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.results import Failure, Gap, Outcome, Result, Usage
 from overshoot_flow.schema.json_schema import OutputSchema
+from overshoot_flow.schema.second_answers import SecondAnswers
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
 """Version of the datasets' columns; raised when a column changes its name, type or meaning."""
+
+
+ANSWERS_ENTRY: Final = "overshoot_flow.answers"
+"""Entry of the metadata that says of what form all answers are, where that is declared."""
 
 
 class Dataset(StrEnum):
@@ -36,14 +43,24 @@ class Dataset(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordBatchOf:
-    """Rows of one dataset about one stream key, in the order in which they were said."""
+    """Rows of one dataset about one stream key, in the order in which they were said.
+
+    Attributes:
+        dataset: The dataset.
+        stream_key: The key.
+        batch: The rows.
+        schema_key: Which of the dataset's schemas the rows have, see `keyed_records.schema_key`;
+            None when the dataset has one declared schema.
+    """
 
     dataset: Dataset
     stream_key: str
     batch: pa.RecordBatch
+    schema_key: str | None = None
 
 
 _UTC: Final = pa.timestamp("us", "UTC")
+_LABELS: Final = pa.map_(pa.string(), pa.string())
 _Rows: TypeAlias = Sequence[Any]
 
 
@@ -59,6 +76,18 @@ def _attribute(name: str, arrow_type: pa.DataType, *, nullable: bool = False) ->
     column = name.removesuffix("_us") if arrow_type == _UTC else name
     column = "source_uri" if name == "source" else column
     return _Column(column, arrow_type, lambda outcome: getattr(outcome, name), nullable)
+
+
+def _raw_bytes(failure: Failure) -> bytes | None:
+    if failure.raw_bytes is not None or failure.raw_text is None:
+        return failure.raw_bytes
+    # UTF-8, in which a lone surrogate has its three bytes.
+    return failure.raw_text.encode(errors="surrogatepass")
+
+
+def _labels() -> _Column:
+    # In order of the names: equal labels are equal bytes.
+    return _Column("labels", _LABELS, lambda outcome: sorted(outcome.labels.items()))
 
 
 def _text(*names: str, nullable: bool = False) -> list[_Column]:
@@ -83,8 +112,10 @@ _COLUMNS: Final[Mapping[Dataset, Sequence[_Column]]] = {
         *_integers("media_start_us", "media_end_us", "media_uncertainty_us"),
         *_moments("captured_start_us", "captured_end_us", nullable=True),
         *_text("capture_basis"),
-        *_text("stream_id", "mode", "backend", "model", "prompt", "prompt_version"),
+        *_text("stream_id", nullable=True),
+        *_text("mode", "backend", "model", "prompt", "prompt_version"),
         *_text("raw_text"),
+        _attribute("repaired", pa.bool_()),
         _Column("ok", pa.bool_(), lambda _: True),
         _Column("error", pa.string(), lambda _: None, nullable=True),
         *_text("finish_reason", nullable=True),
@@ -95,6 +126,7 @@ _COLUMNS: Final[Mapping[Dataset, Sequence[_Column]]] = {
         *_integers("frames_sent_total", nullable=True),
         *_integers("frames_covered", "frames_between"),
         *_integers("settled_start_us", "settled_end_us", nullable=True),
+        _labels(),
     ],
     Dataset.DEAD_LETTERS: [
         *_text("result_id", "stream_key", "source", "reason"),
@@ -102,12 +134,20 @@ _COLUMNS: Final[Mapping[Dataset, Sequence[_Column]]] = {
         *_text("stream_id", nullable=True),
         *_text("mode", "backend", "model", "prompt", "prompt_version"),
         *_text("raw_text", nullable=True),
+        _Column("raw_bytes", pa.binary(), _raw_bytes, nullable=True),
         _Column("ok", pa.bool_(), lambda _: False),
         _Column("error", pa.string(), lambda failure: failure.detail),
         *_text("instance_path", "schema_path", "finish_reason", nullable=True),
         *_moments("received_at_us"),
         *_integers("frames_covered", "frames_between"),
         *_integers("settled_start_us", "settled_end_us", nullable=True),
+        *_moments("captured_start_us", "captured_end_us", nullable=True),
+        *_text("capture_basis"),
+        *_floats("inference_latency_ms", "total_latency_ms", nullable=True),
+        *_integers("delivered_width", "delivered_height", nullable=True),
+        *_integers("frames_published_total", "frames_sent_total", nullable=True),
+        *_text("schema_json", "then_form", nullable=True),
+        _labels(),
     ],
     Dataset.GAPS: [
         *_text("stream_key", "source"),
@@ -115,11 +155,16 @@ _COLUMNS: Final[Mapping[Dataset, Sequence[_Column]]] = {
         *_text("reason", "detail"),
         *_integers("frames_lost"),
         *_moments("recorded_at_us"),
+        _labels(),
     ],
     Dataset.USAGE: [
-        *_text("stream_key", "source", "stream_id", "model"),
+        *_text("stream_key", "source"),
+        *_text("stream_id", "result_id", nullable=True),
+        *_text("model"),
         *_moments("at_us"),
         *_floats("seconds_charged", "cost_cents", "credits_remaining_cents", nullable=True),
+        *_integers("prompt_tokens", "completion_tokens", "cached_tokens", nullable=True),
+        _labels(),
     ],
 }
 
@@ -138,12 +183,20 @@ _DATE_COLUMNS: Final[Mapping[Dataset, Sequence[str]]] = {
 }
 
 
-def dataset_schema(dataset: Dataset, output_schema: OutputSchema | None) -> pa.Schema:
+def dataset_schema(
+    dataset: Dataset,
+    output_schema: OutputSchema | None,
+    second: SecondAnswers | None = None,
+    *,
+    declared: bool = True,
+) -> pa.Schema:
     """Return the declared Arrow schema of a dataset.
 
-    Results have the typed column `output` only when an output schema is given. The metadata
-    hold `overshoot_flow.schema_version`, `overshoot_flow.library_version` and, with an output
-    schema, `overshoot_flow.json_schema` as canonical JSON.
+    Results have the typed column `output` only when an output schema is given, and the column
+    `then` only when windows may be asked about a second time. The metadata hold
+    `overshoot_flow.schema_version`, `overshoot_flow.library_version` and, with an output schema,
+    `overshoot_flow.json_schema` as canonical JSON. Where it is `declared` that all answers are
+    text, `overshoot_flow.answers` is `text`.
     """
     fields = [pa.field(each.name, each.type, nullable=each.nullable) for each in _COLUMNS[dataset]]
     metadata: dict[bytes | str, bytes | str] = {
@@ -154,6 +207,10 @@ def dataset_schema(dataset: Dataset, output_schema: OutputSchema | None) -> pa.S
         metadata["overshoot_flow.json_schema"] = output_schema.canonical
         if dataset is Dataset.RESULTS:
             fields.append(pa.field("output", output_schema.arrow_type))
+    elif declared:
+        metadata[ANSWERS_ENTRY] = "text"
+    if second is not None and dataset is Dataset.RESULTS:
+        fields.append(pa.field("then", second.arrow_type))
     return pa.schema(fields, metadata=metadata)
 
 
@@ -169,11 +226,22 @@ class RecordBuilder:
     Args:
         output_schema: The schema that the results' `output` documents were checked with, or
             None when the answers are text.
+        second: The form of second answers, or None where there are none.
+        declared: Whether every answer is of this form; False where each says its own.
     """
 
-    def __init__(self, output_schema: OutputSchema | None) -> None:
+    def __init__(
+        self,
+        output_schema: OutputSchema | None,
+        second: SecondAnswers | None = None,
+        *,
+        declared: bool = True,
+    ) -> None:
         self._output_schema = output_schema
-        self._schemas = {each: dataset_schema(each, output_schema) for each in Dataset}
+        self._second = second
+        self._schemas = {
+            each: dataset_schema(each, output_schema, second, declared=declared) for each in Dataset
+        }
 
     def schema(self, dataset: Dataset) -> pa.Schema:
         """Return the schema that every batch of `dataset` has."""
@@ -189,6 +257,9 @@ class RecordBuilder:
 
         The rows of a batch keep the order of the outcomes. A lone surrogate in a text, which is
         not Unicode, is written as its escape (`\ud800`).
+
+        Raises:
+            ConfigurationError: A result was checked with another schema than this one.
         """
         groups: dict[tuple[Dataset, str], list[Outcome]] = {}
         for outcome in outcomes:
@@ -203,9 +274,26 @@ class RecordBuilder:
         arrays = [
             _array([column.read(row) for row in rows], column.type) for column in _COLUMNS[dataset]
         ]
-        if dataset is Dataset.RESULTS and self._output_schema is not None:
-            arrays.append(self._output_schema.to_array([row.output for row in rows]))
+        if dataset is Dataset.RESULTS:
+            self._refuse_other_schemas(rows)
+            if self._output_schema is not None:
+                arrays.append(self._output_schema.to_array([row.output for row in rows]))
+            if self._second is not None:
+                arrays.append(self._second.to_array([row.then for row in rows]))
         return pa.RecordBatch.from_arrays(arrays, schema=self._schemas[dataset])
+
+    def _refuse_other_schemas(self, rows: Sequence[Result]) -> None:
+        # Typed by a schema that it was not checked with, an answer would lose values unseen.
+        own = None if self._output_schema is None else self._output_schema.canonical
+        form = None if self._second is None else self._second.form
+        for row in rows:
+            is_other = row.schema_json is not None and row.schema_json != own
+            if is_other or (row.then_form is not None and row.then_form != form):
+                raise ConfigurationError(
+                    f"an answer about {row.stream_key!r} has another output schema than the one "
+                    "that types this dataset; give `to_arrow` no inference, so that every answer "
+                    "is typed by its own"
+                )
 
 
 def _array(values: list[Any], arrow_type: pa.DataType) -> pa.Array[Any]:
@@ -216,5 +304,7 @@ def _array(values: list[Any], arrow_type: pa.DataType) -> pa.Array[Any]:
         return pa.array(valid, type=arrow_type)
 
 
-def _escaped(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
+def _escaped(value: Any) -> Any:  # noqa: ANN401 - a text, or the pairs of a map
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    return [(_escaped(name), _escaped(text)) for name, text in value]

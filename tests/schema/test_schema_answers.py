@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import Any
 
 import pytest
 
-from overshoot_flow.errors import UnsupportedSchemaError
 from overshoot_flow.results import FailureReason
 from overshoot_flow.schema.json_schema import MAX_DETAIL_CHARS, OutputSchema, Parsed, Rejected
 from overshoot_flow.schema.strict_json import MAX_DEPTH, MAX_TEXT_BYTES
@@ -33,14 +31,19 @@ SCHEMA = OutputSchema(
     [
         ('{"count": 1}', {"count": 1}),
         ('\n\t{"count": 1} \r\n', {"count": 1}),
-        ('```json\n{"count": 1}\n```', {"count": 1}),
-        ('```\r\n{"count": 1}```\n', {"count": 1}),
-        ('```json\n{"count": 1, "label": "```"}\n```', {"count": 1, "label": "```"}),
         ('{"count": 1.0}', {"count": 1}),
         ('{"count": 12e2}', {"count": 1200}),
         ('{"count": 9007199254740993.0}', {"count": 9007199254740993}),
         ('{"count": -9223372036854775808}', {"count": -(2**63)}),
-        ('{"count": 1, "score": 1}', {"count": 1, "score": 1.0}),
+        ('{"count": 1, "score": 1}', {"count": 1, "score": 1}),
+        ('{"count": 1, "score": 1.0}', {"count": 1, "score": 1.0}),
+        ('{"count": 1, "score": 1e-7}', {"count": 1, "score": 1e-7}),
+        ('{"count": 1, "score": 9007199254740992}', {"count": 1, "score": 2.0**53}),
+        ('{"count": 1, "more": 1180591620717411303424}', {"count": 1, "more": 2**70}),
+        (
+            '{"count": 1, "seen": "2016-12-31T23:59:60Z"}',
+            {"count": 1, "seen": "2016-12-31T23:59:60Z"},
+        ),
         ('{"count": 1, "score": 0.1}', {"count": 1, "score": 0.1}),
         (
             '{"count": 1, "label": null, "person": null}',
@@ -87,10 +90,10 @@ def test_a_valid_answer_is_taken_exactly(text: str, document: Any) -> None:
         ('{"count": 1180591620717411303424}', "/count", "/properties/count"),
         ('{"count": 9223372036854775808}', "/count", "/properties/count"),
         (f'{{"count": 1, "score": 1{"0" * 400}}}', "/score", "/properties/score"),
-        ('{"count": 1, "seen": "2016-12-31T23:59:60Z"}', "/seen", "/properties/seen"),
-        ('{"count": 1, "seen": "2024-01-01T00:00:00.0000001Z"}', "/seen", "/properties/seen"),
-        ('{"count": 1, "seen": "9999-12-31T23:59:59-01:00"}', "/seen", "/properties/seen"),
-        ('{"count": 1, "seen": "0000-01-01T00:00:00Z"}', "/seen", "/properties/seen"),
+        ('{"count": 1, "score": 9007199254740993}', "/score", "/properties/score"),
+        ('{"Count": 1}', "", "/required"),
+        ('{"count": 1.5}', "/count", "/properties/count/type"),
+        ('{"count": 12345678901.0000001}', "/count", "/properties/count/type"),
         ('{"count": 1, "boxes": [[9e99]]}', "/boxes/0/0", "/properties/boxes/items/items"),
     ],
 )
@@ -120,12 +123,17 @@ def test_an_answer_outside_the_schema_is_rejected_at_its_place(
         '{"count": 1, "score": 1e400}',
         '{"count": 1, "score": 1e-400}',
         '{"count": 1, "score": 1e999999999}',
+        '{"count": 1, "score": 1e99999999999999999999}',
         '{"count": 1, "count": 2}',
         '{"count": 1, "person": {"a": 1, "a": 1}}',
+        '{"count": 1, "more": {"a": 1, "\\u0061": 1}}',
+        '{"count": 1, "more": 1e400}',
+        '{"count": 1, "score": 0.' + "0" * 400 + "1}",
         '{"count": 1, "label": "\\ud800"}',
         '{"count": 1, "label": "\ud800"}',
         '{"count": 1, "\\udfff": 1}',
         '{"count": 1, "label": "a\nb"}',
+        '```json\n{"count": 1}\n```',
         '```json\n{"count": 1}\n',
         '```json\n```json\n{"count": 1}\n```\n```',
         '\ufeff{"count": 1}',
@@ -142,6 +150,7 @@ def test_what_is_not_a_json_document_is_rejected(text: str) -> None:
     checked = SCHEMA.check(text, "stop")
     assert isinstance(checked, Rejected)
     assert checked.reason is FailureReason.NOT_JSON
+    assert "Internal error" not in checked.detail
     assert 0 < len(checked.detail) <= MAX_DETAIL_CHARS
     assert (checked.instance_path, checked.schema_path) == (None, None)
 
@@ -166,34 +175,3 @@ def test_an_incomplete_answer_is_rejected_whatever_it_says(
     checked = SCHEMA.check(text, finish_reason)
     assert isinstance(checked, Rejected)
     assert checked.reason is reason
-
-
-def test_a_pattern_that_backtracks_for_ever_is_a_rejection() -> None:
-    schema = OutputSchema(
-        {"type": "object", "properties": {"p": {"type": "string", "pattern": r"^(a|a)*\1(?=b)$"}}}
-    )
-    checked = schema.check(json.dumps({"p": "a" * 40 + "b"}), "stop")
-    assert isinstance(checked, Rejected)
-    assert checked.instance_path == "/p"
-
-
-@pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef", "$schema"])
-@pytest.mark.parametrize("where", ["root", "unused definition"])
-def test_nothing_is_ever_fetched(keyword: str, where: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0.2)
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}/schema.json"
-        document: dict[str, Any] = {"type": "object", "properties": {"p": {"type": "string"}}}
-        if where == "root":
-            document[keyword] = address
-        else:
-            document["$defs"] = {"X": {keyword: address}}
-        # `$schema` below the root is no reference, so that such a schema may pass.
-        try:
-            OutputSchema(document).check('{"p": "a"}', "stop")
-        except UnsupportedSchemaError as error:
-            assert error.schema_path.endswith(keyword)  # noqa: PT017 - either way is right here
-        else:
-            assert (keyword, where) == ("$schema", "unused definition")
-        with pytest.raises(TimeoutError):
-            listener.accept()
