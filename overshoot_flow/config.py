@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from overshoot_flow.errors import ConfigurationError, LimitError
-from overshoot_flow.secret import Secret as Secret  # noqa: PLC0414 - exported: configurations are made with it
-from overshoot_flow.transport_config import NativeRoom, Transport
+from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.inference import (
+    CLIP_LENGTH_RANGE_S,
+    DEFAULT_MODEL,
+    INTERVAL_RANGE_S,
+    TARGET_FPS_RANGE,
+    TOKENS_PER_SECOND,
+    ClipMode,
+    Escalation,
+    FrameMode,
+    Inference,
+    allowed_output_tokens,
+    check_prompt,
+)
+from overshoot_flow.secret import Secret
+from overshoot_flow.transport_config import Inline, NativeRoom, SdpOffer, Transport, UserRooms
+
+__all__ = [
+    "CLIP_LENGTH_RANGE_S",
+    "DEFAULT_BASE_URL",
+    "DEFAULT_MODEL",
+    "DEFAULT_TRANSIT_S",
+    "INTERVAL_RANGE_S",
+    "KEY_VARIABLE",
+    "STREAMS_PER_KEY",
+    "TARGET_FPS_RANGE",
+    "TOKENS_PER_SECOND",
+    "ApiGeneration",
+    "ClipMode",
+    "Escalation",
+    "FrameMode",
+    "Inference",
+    "Secret",
+    "Service",
+    "allowed_output_tokens",
+    "api_key",
+    "check_prompt",
+]
+
+ApiGeneration = Literal["v0.2", "v1", "v1beta"]
+_GENERATIONS: Final[dict[str, ApiGeneration]] = {"v0.2": "v0.2", "v1": "v1", "v1beta": "v1beta"}
 
 DEFAULT_BASE_URL: Final = "https://api.overshoot.ai/v0.2"
-DEFAULT_MODEL: Final = "Qwen/Qwen3.5-9B"
 KEY_VARIABLE: Final = "OVERSHOOT_API_KEY"
 
-# The limits of the v0.2 contract.
-TOKENS_PER_SECOND: Final = 128
 STREAMS_PER_KEY: Final = 5
-TARGET_FPS_RANGE: Final = (1, 30)
-CLIP_LENGTH_RANGE_S: Final = (0.1, 60.0)
-INTERVAL_RANGE_S: Final = (0.1, 60.0)
+DEFAULT_TRANSIT_S: Final = 0.2
 
 
 def api_key(file: str | os.PathLike[str] | None = None) -> Secret:
@@ -56,164 +87,31 @@ def api_key(file: str | os.PathLike[str] | None = None) -> Secret:
     return Secret(value)
 
 
-def allowed_output_tokens(period_s: float) -> int:
-    """Return the largest `max_output_tokens` for an answer every `period_s` seconds.
-
-    The service uses the same number when none is given.
-    """
-    return int(TOKENS_PER_SECOND * period_s)
-
-
-def check_prompt(prompt: str) -> None:
-    """Refuse a prompt that cannot be asked.
-
-    Raises:
-        ConfigurationError: It is empty, or no valid Unicode.
-    """
-    if not prompt.strip():
-        raise ConfigurationError("the prompt is empty; say what to look for in the video")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError(
-            "the prompt is no valid Unicode; a command line passes it on as UTF-8 only"
-        ) from None
-
-
-def _within(limit: str, value: float, bounds: tuple[float, float]) -> None:
-    low, high = bounds
-    if not low <= value <= high:
-        raise LimitError(limit, f"{value:g} is outside {low:g} to {high:g}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipMode:
-    """The service looks at the last `clip_length_s` of video every `delay_s`.
-
-    Raises:
-        LimitError: A value lies outside the service's range.
-    """
-
-    target_fps: float = 6
-    clip_length_s: float = 0.5
-    delay_s: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Check the contract's ranges."""
-        _within("target_fps", self.target_fps, TARGET_FPS_RANGE)
-        _within("clip_length_seconds", self.clip_length_s, CLIP_LENGTH_RANGE_S)
-        if not 0 < self.delay_s < math.inf:
-            raise LimitError("delay_seconds", f"{self.delay_s:g} must be above 0 and finite")
-
-    @property
-    def name(self) -> str:
-        """The contract's name of this mode."""
-        return "clip"
-
-    @property
-    def period_s(self) -> float:
-        """Time between two answers."""
-        return self.delay_s
-
-    @property
-    def length_s(self) -> float:
-        """Length of the video that one answer looks at."""
-        return self.clip_length_s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameMode:
-    """The service looks at the newest frame every `interval_s`.
-
-    Raises:
-        LimitError: `interval_s` lies outside the service's range.
-    """
-
-    interval_s: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the contract's range."""
-        _within("interval_seconds", self.interval_s, INTERVAL_RANGE_S)
-
-    @property
-    def name(self) -> str:
-        """The contract's name of this mode."""
-        return "frame"
-
-    @property
-    def period_s(self) -> float:
-        """Time between two answers."""
-        return self.interval_s
-
-    @property
-    def length_s(self) -> float:
-        """A single frame has no length."""
-        return 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inference:
-    """What is asked about the video.
-
-    Args:
-        prompt: The question.
-        model: Model id as `overshoot-flow models` lists it.
-        output_schema: JSON Schema (draft 2020-12) that every answer must satisfy, or None for text.
-        mode: Clip or frame windows.
-        max_output_tokens: Cap of an answer's length, or None for the service's own.
-        backend: The service's name of the model host.
-
-    Raises:
-        LimitError: A value lies outside the service's limits; the text has the allowed maximum.
-        ConfigurationError: The prompt is empty or no valid Unicode.
-    """
-
-    prompt: str
-    model: str = DEFAULT_MODEL
-    output_schema: Mapping[str, Any] | None = None
-    mode: ClipMode | FrameMode = field(default_factory=ClipMode)
-    max_output_tokens: int | None = None
-    backend: str = "overshoot"
-
-    def __post_init__(self) -> None:
-        """Check the prompt, and the token-rate rule before the service has to."""
-        check_prompt(self.prompt)
-        if self.max_output_tokens is None:
-            return
-        if self.max_output_tokens < 1:
-            raise LimitError("max_output_tokens", f"{self.max_output_tokens} must be at least 1")
-        allowed = allowed_output_tokens(self.mode.period_s)
-        if self.max_output_tokens > allowed:
-            raise LimitError(
-                "max_output_tokens",
-                f"{self.max_output_tokens} every {self.mode.period_s:g} s is above "
-                f"{TOKENS_PER_SECOND} tokens per second; at most {allowed} here",
-            )
-
-    @property
-    def prompt_version(self) -> str:
-        """Sixteen hex digits that change whenever the question does."""
-        question = json.dumps(
-            [self.prompt, self.model, self.output_schema, self.backend],
-            sort_keys=True,
-            ensure_ascii=False,
-        )
-        return hashlib.sha256(question.encode()).hexdigest()[:16]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """Where it is asked.
 
     Args:
         key: API key.
-        base_url: Root of the API generation, without a trailing slash.
+        base_url: Root of the API generation, without a trailing slash; the vendor's own follows
+            `api`.
+        api: Generation of the API; None for what the base URL ends with, else v0.2.
         request_timeout_s: Bound of one HTTP request.
         connect_timeout_s: Bound of joining the room until the first packet is sent.
         answers_deadline_s: How long after the last published frame an answer may still come.
+        transit_s: v0.2: bound of a picture's way to the model (encoder, network, jitter buffer,
+            decoder). Answers do not say what they are about, so what they are taken to be about is
+            wider by this, see `media_uncertainty_us`. Give more where the way is longer: a slow
+            uplink, or rooms of your own, whose server stands between.
         max_restarts: How many new streams in a row, none of which gave an answer, are tried
             before the session fails.
         max_streams: How many streams the key may have at once.
+        idle_timeout_s: A live stream without pictures for this long is given back, so that it
+            costs nothing; the next picture leases a new one.
+        max_in_flight: v1 and v1beta: questions of the key under way at one time.
+        answer_timeout_s: v1 and v1beta: bound of one answer.
+        window_deadline_s: v1 and v1beta: how long after it was first asked about, a window may be
+            asked about again.
         transport: How the video gets there; see `transport_config`.
 
     Raises:
@@ -223,11 +121,17 @@ class Service:
 
     key: Secret
     base_url: str = DEFAULT_BASE_URL
+    api: ApiGeneration | None = None
     request_timeout_s: float = 10.0
     connect_timeout_s: float = 15.0
     answers_deadline_s: float = 10.0
+    transit_s: float = DEFAULT_TRANSIT_S
     max_restarts: int = 5
     max_streams: int = STREAMS_PER_KEY
+    idle_timeout_s: float = 30.0
+    max_in_flight: int = 16
+    answer_timeout_s: float = 60.0
+    window_deadline_s: float = 120.0
     transport: Transport = field(default_factory=NativeRoom)
 
     def __post_init__(self) -> None:
@@ -235,14 +139,46 @@ class Service:
         _check_key(self.key)
         _check_base_url(self.base_url)
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
-        for name in ("request_timeout_s", "connect_timeout_s", "answers_deadline_s"):
+        if self.api is not None and self.base_url == DEFAULT_BASE_URL:
+            object.__setattr__(self, "base_url", _vendor_url(self.api))
+        if isinstance(self.transport, Inline) and self.generation == "v0.2":
+            raise ConfigurationError(
+                "the video can travel within the questions in v1 and v1beta only: give the base "
+                "URL of one of them, or another transport"
+            )
+        if isinstance(self.transport, UserRooms | SdpOffer) and self.generation != "v0.2":
+            raise ConfigurationError(
+                f"{self.generation} makes the room of every stream itself: leave the transport "
+                "out, or give the base URL of v0.2"
+            )
+        for name in (
+            "request_timeout_s",
+            "connect_timeout_s",
+            "answers_deadline_s",
+            "transit_s",
+            "idle_timeout_s",
+            "answer_timeout_s",
+            "window_deadline_s",
+        ):
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise ConfigurationError(f"{name} is {value:g}; it must be above 0 and finite")
         if self.max_restarts < 0:
             raise ConfigurationError(f"max_restarts is {self.max_restarts}; 0 is the least")
-        if self.max_streams < 1:
-            raise ConfigurationError(f"max_streams is {self.max_streams}; 1 is the least")
+        for name in ("max_streams", "max_in_flight"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; 1 is the least")
+
+    @property
+    def generation(self) -> ApiGeneration:
+        """Which generation of the API is spoken."""
+        if self.api is not None:
+            return self.api
+        return _GENERATIONS.get(self.base_url.rpartition("/")[2], "v0.2")
+
+
+def _vendor_url(api: ApiGeneration) -> str:
+    return f"{DEFAULT_BASE_URL.rpartition('/')[0]}/{api}"
 
 
 def _check_key(key: Secret) -> None:
@@ -258,16 +194,18 @@ def _check_key(key: Secret) -> None:
 def _check_base_url(base_url: str) -> None:
     if "@" in base_url:
         raise ConfigurationError("the base URL must not carry credentials; use the API key")
+    # A key may stand behind the question mark.
+    shown = re.split("[?#]", base_url, maxsplit=1)[0]
     try:
         parts = urlsplit(base_url)
         usable = parts.hostname is not None and parts.port != 0
     except ValueError as error:
-        raise ConfigurationError(f"base URL {base_url!r} is no URL: {error}") from None
+        raise ConfigurationError(f"base URL {shown!r} is no URL: {error}") from None
     if parts.scheme not in {"http", "https"} or not base_url.startswith(parts.scheme):
-        raise ConfigurationError(f"base URL {base_url!r} must start with http:// or https://")
+        raise ConfigurationError(f"base URL {shown!r} must start with http:// or https://")
     if not usable:
-        raise ConfigurationError(f"base URL {base_url!r} names no host")
+        raise ConfigurationError(f"base URL {shown!r} names no host")
     if parts.query or parts.fragment or any(c.isspace() for c in base_url):
         raise ConfigurationError(
-            f"base URL {base_url!r} must end with the API generation, such as /v0.2"
+            f"base URL {shown!r} must end with the API generation, such as /v0.2, and nothing else"
         )

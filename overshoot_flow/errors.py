@@ -167,6 +167,18 @@ class SinkError(OvershootFlowError):
     """Records could not be written; the text names the path and the reason."""
 
 
+class RequestsError(OvershootFlowError):
+    """Requests for clips could not be read; the text names the topic and the reason."""
+
+
+class StorageError(OvershootFlowError):
+    """An object store cannot be reached or read. A run with a state folder can go on later."""
+
+
+class CommitConflictError(SinkError):
+    """A commit to a table did not go through now, or may have; another attempt finds out."""
+
+
 class PeerMissingError(OvershootFlowError):
     """Processes of a cluster did not come in time; the text names them."""
 

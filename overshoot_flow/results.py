@@ -5,14 +5,17 @@ settle the frames inside their interval (`frames_covered`) and those between the
 and their interval that no window looked at (`frames_between`), all of which lie in
 `[settled_start_us, settled_end_us)`; a `Gap` settles `frames_lost` in its media interval.
 The sum over all outcomes of a stream key equals the number of frames published for it.
+
+`labels` are the user's own names and values of the stream, in every outcome about it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from overshoot_flow.media.frames import CaptureBasis
 
@@ -34,8 +37,14 @@ class FailureReason(StrEnum):
     """The service's filter withheld the answer."""
     DEADLINE = "deadline"
     """No answer came before the deadline."""
+    REFUSED = "refused"
+    """The service refuses to answer about this window; `detail` has its code."""
+    EXPIRED = "expired"
+    """The window's frames were gone from the service's memory before it could be asked."""
     USER_FUNCTION = "user_function"
     """A function given to `map_frames` or `filter_frames` failed on a frame."""
+    TOO_LARGE = "too_large"
+    """The record is larger than what the sink can take; `detail` has both sizes."""
 
 
 class GapReason(StrEnum):
@@ -64,18 +73,61 @@ class GapReason(StrEnum):
     """The camera sent the same picture over and over."""
     DROPPED = "dropped"
     """Newer pictures of the camera came before there was room for these."""
+    SLOT = "slot"
+    """All streams that the keys may have at once were in use for others."""
+    SERVICE = "service"
+    """The service could not be asked."""
+    BUDGET = "budget"
+    """The budget is spent."""
+    REMOVED = "removed"
+    """The stream was taken out of the fleet."""
+    REQUEST = "request"
+    """What was asked for is no clip of a video; `detail` says why, and where the request is."""
+    CHANGED = "changed"
+    """The stream was re-pointed, or what is read of it was changed."""
     CRASH = "crash"
     """The run died; what a live camera showed from then until the next start is lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondAnswer:
+    """What an escalation brought: another model's answer about the window of a result.
+
+    `error` says why it is not valid, or why there is none; then `output` is None. `repaired` is
+    that of `Result`.
+    """
+
+    model: str
+    prompt_version: str
+    raw_text: str | None
+    output: Any
+    finish_reason: str | None
+    error: str | None
+    repaired: bool = False
+
+
+THEN_TEXT: Final = "text"
+"""`Result.then_form` where the second answer is text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """An answer that is valid; with a schema, `output` is the parsed document.
 
+    `repaired` says that the document was not read from `raw_text` as it stands: the writing was
+    put right first (`Inference.repair`).
+
+    `schema_json` is the canonical JSON of that schema, None for text. `prompt` and
+    `prompt_version` are of the prompt that the answer was made with: after a change of the prompt
+    answers to the old one still arrive.
+
     Times named `*_us` are µs: `media_*` of media time, `captured_*` and `received_at_us` of UTC
     since 1970. The interval `[media_start_us, media_end_us)` holds every frame that the model
     can have seen; `media_uncertainty_us` is the part of its width that is not known exactly.
     `delivered_*` and `frames_sent_total` come from the sender's own statistics at that moment.
+    `stream_id` is None when the video travelled in the question. `then_form` is set when the
+    question has a second one for some windows: the canonical JSON of that one's output schema, or
+    `THEN_TEXT`; `then` is its answer, where it was asked.
     """
 
     result_id: str
@@ -87,7 +139,7 @@ class Result:
     captured_start_us: int | None
     captured_end_us: int | None
     capture_basis: CaptureBasis
-    stream_id: str
+    stream_id: str | None
     mode: str
     backend: str
     model: str
@@ -107,11 +159,22 @@ class Result:
     frames_between: int
     settled_start_us: int | None
     settled_end_us: int | None
+    schema_json: str | None = None
+    then_form: str | None = None
+    then: SecondAnswer | None = None
+    repaired: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """A dead letter: an answer that is not a result, or an answer that never came.
+
+    Where there is an answer, it has all that a `Result` has, so that it can become one when the
+    schema or the repair is another: `schema_json` is what the answer was checked with, and
+    `captured_*`, `delivered_*` and the like are those of `Result`.
+
+    `raw_bytes` are set where what came was no text; `raw_text` then is as much of it as is.
 
     `instance_path` and `schema_path` are JSON pointers, set when `reason` is `schema`.
     """
@@ -139,6 +202,19 @@ class Failure:
     frames_between: int
     settled_start_us: int | None
     settled_end_us: int | None
+    captured_start_us: int | None = None
+    captured_end_us: int | None = None
+    capture_basis: CaptureBasis = "media"
+    inference_latency_ms: float | None = None
+    total_latency_ms: float | None = None
+    delivered_width: int | None = None
+    delivered_height: int | None = None
+    frames_published_total: int | None = None
+    frames_sent_total: int | None = None
+    schema_json: str | None = None
+    then_form: str | None = None
+    raw_bytes: bytes | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,20 +229,31 @@ class Gap:
     detail: str
     frames_lost: int
     recorded_at_us: int
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What one keepalive, or the end of a stream, said about money."""
+    """What a keepalive or an answer has cost.
+
+    A keepalive charges for seconds, an answer for tokens; `cached_tokens` are part of
+    `prompt_tokens`. `result_id` names the window's record, and several rows may have the same one:
+    a question that was asked twice, or its second question.
+    """
 
     stream_key: str
     source: str
-    stream_id: str
+    stream_id: str | None
     model: str
     at_us: int
     seconds_charged: float | None
     cost_cents: float | None
     credits_remaining_cents: float | None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    result_id: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 Outcome: TypeAlias = Result | Failure | Gap | Usage
@@ -199,3 +286,13 @@ class Piece:
 def result_id(*parts: str | int | None) -> str:
     """Return 32 hex digits that identify an answer by what it is about."""
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def cost_cents(pieces: Iterable[Piece]) -> float:
+    """Return what the usage records of `pieces` say was charged."""
+    return sum(
+        outcome.cost_cents or 0.0
+        for piece in pieces
+        for outcome in piece.outcomes
+        if isinstance(outcome, Usage)
+    )

@@ -121,4 +121,29 @@ class SdpOffer:
                 raise ConfigurationError(f"{url!r} must be stun:host:port")
 
 
-Transport: TypeAlias = NativeRoom | UserRooms | SdpOffer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inline:
+    """No stream: the pictures of each window travel in its question (v1 and v1beta).
+
+    For archives: as fast as the service answers, not in real time.
+
+    Args:
+        jpeg_quality: Quality of the pictures, 1 to 100.
+        max_height: Largest height of a picture in pixels, or None for that of the frames.
+
+    Raises:
+        ConfigurationError: A value is out of range.
+    """
+
+    jpeg_quality: int = 85
+    max_height: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 1 <= self.jpeg_quality <= 100:  # noqa: PLR2004 - the scale's end
+            raise ConfigurationError(f"jpeg_quality is {self.jpeg_quality}; it must be 1 to 100")
+        if self.max_height is not None and self.max_height < 2:  # noqa: PLR2004 - one chroma sample
+            raise ConfigurationError(f"max_height is {self.max_height}; it must be at least 2")
+
+
+Transport: TypeAlias = NativeRoom | UserRooms | SdpOffer | Inline

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from overshoot_flow.assignment import Assignment
 from overshoot_flow.media.access_units import AccessUnit
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.results import GapReason, Piece
@@ -35,6 +36,28 @@ class EndOfMedia:
 
     stream_key: str
     frames_emitted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned:
+    """From here on this is asked about the stream; it comes before the stream's first frame.
+
+    Sources that know what is asked about each of their streams emit it; every `infer` step that
+    it passes obeys it instead of what the step itself was given.
+    """
+
+    stream_key: str
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOver:
+    """The last item of its stream: what is kept of the stream may be forgotten.
+
+    Sources that do not end emit it; `EndOfMedia` came before, and then ticks.
+    """
+
+    stream_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,5 +101,5 @@ class MediaGap:
 FrameLike: TypeAlias = Frame | AccessUnit | FrameFiltered | FrameFailed
 """What stands for exactly one emitted frame."""
 
-Item: TypeAlias = FrameLike | MediaGap | Tick | EndOfMedia
+Item: TypeAlias = FrameLike | MediaGap | Tick | EndOfMedia | StreamOver | Assigned
 """Everything that a source of this library emits."""

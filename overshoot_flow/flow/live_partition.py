@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from bytewax.inputs import StatefulSourcePartition
 
+from overshoot_flow.assignment import Assignment
 from overshoot_flow.errors import ConfigurationError
-from overshoot_flow.flow.items import EndOfMedia, Item, MediaGap, Tick
+from overshoot_flow.flow.items import Assigned, EndOfMedia, Item, MediaGap
 from overshoot_flow.flow.partition import ReaderState
 from overshoot_flow.flow.stopping import STOP
+from overshoot_flow.flow.ticks import Ticks
+from overshoot_flow.flow.unfinished import end_of, unfinished
+from overshoot_flow.media.access_units import AccessUnit, Picture
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.media.live_queue import LiveGap
 from overshoot_flow.results import GapReason
 from overshoot_flow.session.clock import SteadyUtc, SystemClock
-from overshoot_flow.session.ledger import LEDGER, Account
+from overshoot_flow.session.ledger import LEDGER, Account, Hold
 from overshoot_flow.session.position import Position
 from overshoot_flow.session.progress import Progress
 from overshoot_flow.session.runtime import RUNTIME
+from overshoot_flow.spending import Spending
+from overshoot_flow.timer_slack import set_timer_slack
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 FRAMES_UNDER_WAY: Final = 4
 """Frames between the source and the publisher. The fewer, the newer is what gets published."""
 
@@ -31,14 +36,31 @@ _GAPS_UNDER_WAY: Final = 8
 """Gaps that the sessions have not recorded yet; later ones wait and grow together."""
 
 _AWAKE_INTERVAL: Final = timedelta(milliseconds=15)
+"""Not longer: pictures would reach the sender in pairs, and a busy one loses some of these."""
+
+_ENGINE_SLACK_US: Final = 10_000
+"""The engine's thread looks 1000 times a second whether there is work; with this, 120 times."""
+
 _UNATTACHED_ACTIVATIONS: Final = 3
 
 
 class LiveReader(Protocol):
-    """A thread that reads a camera; `overshoot_flow_connectors.rtsp_reader.RtspReader` is one."""
+    """A thread that reads a camera; `overshoot_flow_connectors.rtsp_reader.RtspReader` is one.
 
-    def poll(self, max_frames: int, max_gaps: int, now_us: int) -> Sequence[Frame | LiveGap]:
+    One that is replaced by another is stopped and polled to its end, and not closed: closing the
+    one that is opened after it must close it too.
+    """
+
+    def poll(self, max_frames: int, max_gaps: int, now_us: int) -> Sequence[Picture | LiveGap]:
         """Return what is ready without ever blocking; `now_us` is the present in media time."""
+        ...
+
+    def pause(self, now_us: int, reason: GapReason, detail: str) -> None:
+        """Nobody wants frames from now on; the time without is a gap. Another reason may follow."""
+        ...
+
+    def go_on(self) -> None:
+        """Frames are wanted again."""
         ...
 
     def stop(self, now_us: int, reason: GapReason, detail: str) -> None:
@@ -55,6 +77,9 @@ class LiveReader(Protocol):
         ...
 
 
+OpenReader: TypeAlias = Callable[[int, int], LiveReader]
+
+
 class LivePartition(StatefulSourcePartition[Item, ReaderState]):
     """Emits a camera's newest frames, a gap for every stretch without, and finished pieces.
 
@@ -62,6 +87,9 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
     is part of the state, so that media time goes on over restarts. What is unfinished when a part
     of the run ends without an orderly stop becomes a gap with the reason `crash`, which reaches
     to the next start; after an orderly stop it is `stopped`.
+
+    What is spent on the stream is counted from the usage records that it emits, and part of the
+    state too.
 
     Args:
         stream_key: Key of this partition.
@@ -79,7 +107,7 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
         self,
         stream_key: str,
         source: str,
-        open_reader: Callable[[int, int], LiveReader],
+        open_reader: OpenReader,
         *,
         clock: SteadyUtc | None = None,
         state: ReaderState | None = None,
@@ -88,15 +116,20 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
         self._source = source
         self._open_reader = open_reader
         self._reader: LiveReader | None = None
+        self._covered_us = 0
+        self._held: Hold | None = None
+        self._next_reader: tuple[str, OpenReader] | None = None
+        self._assignment: Assignment | None = None
+        self._removal: str | None = None
+        self._end: tuple[int, str, str] | None = None
         self._waiting: deque[MediaGap] = deque()
         self._gaps_under_way: deque[int] = deque()
-        self._ended_us: int | None = None
         self._idle_activations = 0
-        self._epoch_has_tick = False
         if state is None:
             self._anchor_us = self._clock.now_us()
             self._progress = Progress()
             self._start_us = 0
+            spent_cents = 0.0
         else:
             if state.get("camera") != STATE_VERSION:
                 raise ConfigurationError(
@@ -106,32 +139,58 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
                 )
             self._anchor_us = state["anchor_us"]
             self._progress = Progress.from_state(state["steps"])
-            self._resume(state["steps"], state["ended_us"], stream_key)
+            spent_cents = state["spent_cents"]
+            self._resume(state["steps"], state["end"], stream_key)
         self._account = Account(
             stream_key,
             capacity=FRAMES_UNDER_WAY,
             finished_before=self._progress.finished_before,
             live=True,
+            identity=f"{stream_key} since {self._anchor_us}",
+            spending=Spending(spent_cents),
         )
+        self._ticks = Ticks(self._account, self._progress, spent_cents)
         LEDGER.open(self._account)
 
-    def _resume(self, steps: dict[str, Any], ended_us: int | None, stream_key: str) -> None:
+    def _resume(
+        self, steps: dict[str, Any], end: tuple[int, str, str] | None, stream_key: str
+    ) -> None:
         positions = [Position.from_state(step) for step in steps.values()]
-        known_us = max((_end_of(position) for position in positions), default=0)
+        known_us = max((end_of(position) for position in positions), default=0)
+        ended_us = None if end is None else end[0]
         # A wall clock that was set back must not put new pictures into the past.
         self._start_us = max(self._now_us(), known_us + 1, (ended_us or 0) + 1)
         for start_us, end_us in unfinished(positions, self._start_us, ended_us):
-            stopped = ended_us is not None and start_us >= ended_us
+            reason, detail = GapReason.CRASH, "the run ended before its answers"
+            if end is not None and start_us >= end[0]:
+                reason, detail = GapReason(end[1]), end[2]
             self._waiting.append(
                 MediaGap(
                     stream_key=stream_key,
                     source=self._source,
                     start_us=start_us,
                     end_us=end_us,
-                    reason=GapReason.STOPPED if stopped else GapReason.CRASH,
-                    detail="the run was stopped" if stopped else "the run ended before its answers",
+                    reason=reason,
+                    detail=detail,
                 )
             )
+
+    def assign(self, assignment: Assignment) -> None:
+        """From the next activation on this is asked about the stream."""
+        self._assignment = assignment
+
+    def replace_reader(self, source: str, open_reader: OpenReader) -> None:
+        """Read with another reader, from the moment on at which the present one has ended.
+
+        Args:
+            source: The camera as people read it, without credentials.
+            open_reader: As at construction.
+        """
+        self._next_reader = (source, open_reader)
+
+    def remove(self, detail: str) -> None:
+        """End the stream although the run goes on; its state says when and why."""
+        self._removal = detail
 
     def _now_us(self) -> int:
         """The present in media time."""
@@ -140,24 +199,18 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
     def next_batch(self) -> list[Item]:
         """Return the frames there is room for, gaps, and the pieces that are finished."""
         account = self._account
-        if self._ended_us is not None and self._finished():
+        if self._end is not None and self._finished():
             raise StopIteration
         items: list[Item] = []
-        if self._ended_us is None:
+        if self._assignment is not None:
+            items.append(Assigned(stream_key=account.stream_key, assignment=self._assignment))
+            self._assignment = None
+        if self._end is None:
             items.extend(self._read())
-        pieces = account.take()
-        if pieces or not self._epoch_has_tick:
-            self._epoch_has_tick = True
-            self._progress.take(pieces, account.step_ids)
-            items.append(
-                Tick(
-                    stream_key=account.stream_key,
-                    frames_emitted=account.frames_emitted,
-                    pieces=pieces,
-                )
-            )
-        if self._ended_us is None and self._nothing_more_to_read():
-            self._ended_us = self._now_us()
+        items.extend(self._ticks.take())
+        if self._end is None and self._nothing_more_to_read():
+            # Not the present: what lies between it and the record's end has not crashed.
+            self._end = (max(self._start_us, self._covered_us), *self._why_it_ends())
             items.append(
                 EndOfMedia(stream_key=account.stream_key, frames_emitted=account.frames_emitted)
             )
@@ -165,17 +218,50 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
 
     def _read(self) -> list[Item]:
         if self._reader is None:
+            set_timer_slack(_ENGINE_SLACK_US)
             self._reader = self._open_reader(self._start_us, self._anchor_us)
-        if STOP.is_set():
-            self._account.end_soon()
-            self._reader.stop(self._now_us(), GapReason.STOPPED, "the run was stopped")
-        elif self._account.unwanted:
-            self._reader.stop(self._now_us(), GapReason.STOPPED, "the session failed")
+        self._direct(self._reader)
         items: list[Item] = [self._emit_gap(gap) for gap in self._take_waiting()]
         if not self._waiting:
             ready = self._reader.poll(self._account.room(), self._room_for_gaps(), self._now_us())
             items.extend(map(self._emit, ready))
+        if self._next_reader is not None and self._reader.exhausted and not self._must_end:
+            self._change_reader()
         return items
+
+    def _direct(self, reader: LiveReader) -> None:
+        """Tell the reader what has changed since the last activation."""
+        if self._must_end:
+            self._account.end_soon()
+            reason, detail = self._why_it_ends()
+            reader.stop(self._now_us(), GapReason(reason), detail)
+        elif self._next_reader is not None:
+            reader.stop(self._now_us(), GapReason.CHANGED, "the camera is connected to anew")
+        held = self._account.held
+        if held != self._held:
+            self._held = held
+            if held is None:
+                reader.go_on()
+            else:
+                reader.pause(self._now_us(), held.reason, held.detail)
+
+    @property
+    def _must_end(self) -> bool:
+        return STOP.is_set() or self._removal is not None or self._account.unwanted
+
+    def _why_it_ends(self) -> tuple[str, str]:
+        if self._removal is not None:
+            return GapReason.REMOVED.value, self._removal
+        detail = "the run was stopped" if STOP.is_set() else "the session failed"
+        return GapReason.STOPPED.value, detail
+
+    def _change_reader(self) -> None:
+        """Go on with the next reader where the present one has ended its record."""
+        if self._next_reader is None:
+            return
+        self._source, self._open_reader = self._next_reader
+        self._next_reader = self._held = None
+        self._reader = self._open_reader(self._covered_us, self._anchor_us)
 
     def _take_waiting(self) -> Iterator[MediaGap]:
         while self._waiting and self._room_for_gaps() > 0:
@@ -189,9 +275,10 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
             self._gaps_under_way.popleft()
         return _GAPS_UNDER_WAY - len(self._gaps_under_way)
 
-    def _emit(self, read: Frame | LiveGap) -> Item:
-        if isinstance(read, Frame):
+    def _emit(self, read: Picture | LiveGap) -> Item:
+        if isinstance(read, Frame | AccessUnit):
             self._progress.emitted(read.pts_us)
+            self._covered_us = read.pts_us + max(1, read.duration_us)
             self._account.emitted(1)
             return read
         return self._emit_gap(
@@ -208,6 +295,7 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
 
     def _emit_gap(self, gap: MediaGap) -> MediaGap:
         self._progress.emitted(gap.start_us)
+        self._covered_us = gap.end_us
         self._account.emitted(gap.frames_lost)
         if self._account.attached:
             self._gaps_under_way.append(gap.start_us)
@@ -228,11 +316,12 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
 
     def snapshot(self) -> ReaderState:
         """Return the anchor and the positions."""
-        self._epoch_has_tick = False
+        self._ticks.epoch_ended()
         return {
             "camera": STATE_VERSION,
             "anchor_us": self._anchor_us,
-            "ended_us": self._ended_us,
+            "end": self._end,
+            "spent_cents": self._ticks.spent_cents,
             "steps": self._progress.to_state(),
         }
 
@@ -244,37 +333,3 @@ class LivePartition(StatefulSourcePartition[Item, ReaderState]):
         if not self._account.drained:
             RUNTIME.cancel(self._account.stream_key)
         LEDGER.close(self._account)
-
-
-def unfinished(
-    positions: Sequence[Position], until_us: int, cut_us: int | None
-) -> list[tuple[int, int]]:
-    """Return the stretches before `until_us` that some position has not finished, in order.
-
-    They are cut wherever a position changes, so that each stretch is finished as a whole, or not
-    at all, for every position; and at `cut_us`.
-    """
-    if not positions:
-        positions = [Position()]
-    cuts = {until_us, *(bound for position in positions for bound in _bounds_of(position))}
-    if cut_us is not None:
-        cuts.add(cut_us)
-    begin_us = min(position.prefix_us for position in positions)
-    inside = sorted(cut for cut in cuts if begin_us <= cut <= until_us)
-    stretches = pairwise([begin_us, *inside])
-    return [
-        (start_us, end_us)
-        for start_us, end_us in stretches
-        if start_us < end_us and not all(each.is_finished(start_us) for each in positions)
-    ]
-
-
-def _bounds_of(position: Position) -> Iterable[int]:
-    yield position.prefix_us
-    for start_us, end_us in position.stretches:
-        yield start_us
-        yield end_us
-
-
-def _end_of(position: Position) -> int:
-    return max(_bounds_of(position))

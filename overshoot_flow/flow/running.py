@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -28,9 +29,11 @@ from overshoot_flow.flow.slots import check_slots
 from overshoot_flow.flow.stopping import STOP, StopSignals, stop_on_signals
 from overshoot_flow.media.frames import PICKLES
 from overshoot_flow.session.runtime import RUNTIME
+from overshoot_flow.timer_slack import timer_slack_restored
 
 DEFAULT_PEER_TIMEOUT: Final = timedelta(seconds=60)
 INTERRUPTED_EXIT_CODE: Final = 130
+_LOGGER: Final = logging.getLogger(__name__)
 _NEWS_OF_LOSS_S: Final = 1.0
 """How long after the engine's panic the news may take that a peer is lost."""
 
@@ -47,6 +50,8 @@ class CurrentRun:
     durable: bool = False
     heartbeat_keys: tuple[str, ...] = ()
     _at_success: list[Callable[[], None]] = field(default_factory=list)
+    _is_going: bool = False
+    _not_closed: list[OvershootFlowError] = field(default_factory=list)
 
     def at_success(self, callback: Callable[[], None]) -> None:
         """Call `callback` after the engine has ended without an error: its last state is durable.
@@ -56,20 +61,42 @@ class CurrentRun:
         """
         self._at_success.append(callback)
 
+    def not_closed(self, error: OvershootFlowError) -> None:
+        """Let the run fail with what the closing of a partition met, if it has not failed already.
+
+        A partition's `close` must not raise it: the engine closes partitions also while it gives
+        up after another failure, and there a second one aborts the whole process.
+
+        Raises:
+            OvershootFlowError: `error`, when no run of this library is going on.
+        """
+        if not self._is_going:
+            raise error
+        _LOGGER.warning("a partition could not be closed in order: %s", error)
+        self._not_closed.append(error)
+
     @contextmanager
     def begin(self, *, durable: bool, heartbeat_keys: tuple[str, ...]) -> Iterator[None]:
         """Be the current run; at a good end call what was registered."""
+        self._forget()
         self.durable = durable
         self.heartbeat_keys = heartbeat_keys
-        self._at_success.clear()
+        self._is_going = True
         try:
             yield
+            if self._not_closed:
+                raise self._not_closed[0]
             for callback in self._at_success:
                 callback()
         finally:
-            self.durable = False
-            self.heartbeat_keys = ()
-            self._at_success.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        self.durable = False
+        self.heartbeat_keys = ()
+        self._is_going = False
+        self._at_success.clear()
+        self._not_closed.clear()
 
 
 RUN: Final = CurrentRun()
@@ -160,11 +187,14 @@ def _begun(flow: Dataflow, engine: Mapping[str, Any]) -> AbstractContextManager[
 
 
 def _run_alone(flow: Dataflow, engine: dict[str, Any]) -> bool:
-    with stop_on_signals() as signals, _begun(flow, engine):
+    with stop_on_signals() as signals, timer_slack_restored(), _begun(flow, engine):
         try:
             cli_main(flow, **engine)  # type: ignore[no-untyped-call]
         except BytewaxRuntimeError as error:
-            raise _cause_of(error) from error
+            cause = _cause_of(error)
+            if cause is error:
+                raise
+            raise cause from error
         finally:
             _delete_streams(signals)
         return STOP.is_set()
@@ -173,7 +203,7 @@ def _run_alone(flow: Dataflow, engine: dict[str, Any]) -> bool:
 def _run_together(flow: Dataflow, engine: dict[str, Any], member: Membership) -> bool:
     with stop_on_signals() as signals:
         signals.quiet = lambda: engine["process_id"] != 0 or member.is_lost
-        with member, _begun(flow, engine):
+        with member, timer_slack_restored(), _begun(flow, engine):
             if not member.together:
                 return True
             failure = FirstFailure()
@@ -189,6 +219,8 @@ def _run_together(flow: Dataflow, engine: dict[str, Any], member: Membership) ->
                 if PICKLES.refused > frames_refused:
                     raise PICKLES.explanation() from error
                 explained = _explained(error, failure.error, member)
+                if explained is error:
+                    raise
                 raise explained from (explained.__cause__ or error)
             finally:
                 _delete_streams(signals)

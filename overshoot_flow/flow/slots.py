@@ -72,16 +72,17 @@ def _asking(flow: Dataflow) -> Iterator[_Asking]:
         for stream_id in streams_of(step, step.dwn_names):
             sources_of[stream_id] = sources
         mapper = getattr(step, "mapper", None)
-        if isinstance(mapper, InferStep):
-            yield _Asking(mapper.step_id, mapper.service, sources)
+        # Whoever is assigned to while it runs lets others have its slot, so nobody starves.
+        if isinstance(mapper, InferStep) and mapper.assignment is not None:
+            yield _Asking(mapper.step_id, mapper.assignment.services[0], sources)
 
 
 def _partitions_at_once(flow: Dataflow, processes: int) -> Iterator[tuple[str, int]]:
     for step in steps_of(flow):
         source = getattr(step, "source", None)
         if isinstance(source, FixedPartitionedSource):
-            partitions = len(source.list_parts())
+            streams = len(source.list_parts()) * getattr(source, "streams_per_partition", 1)
             yield (
                 step.step_id,
-                min(partitions, processes * getattr(source, "concurrent", partitions)),
+                min(streams, processes * getattr(source, "concurrent", streams)),
             )

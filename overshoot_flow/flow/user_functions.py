@@ -102,7 +102,12 @@ def _without_pixels(step_id: str, item: Item) -> Item:
 
 def _failed(step_id: str, frame: Frame, error: Exception) -> FrameFailed:
     detail = f"{step_id}: {type(error).__name__}: {error}"
-    _logger.warning("a user function failed on a frame of %s: %s", frame.stream_key, detail)
+    _logger.warning(
+        "a user function failed on a frame of %s: %s",
+        frame.stream_key,
+        detail,
+        extra={"camera": frame.stream_key, "step": step_id},
+    )
     return FrameFailed(
         stream_key=frame.stream_key,
         source=frame.source,

@@ -9,11 +9,17 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from overshoot_flow.local.clock import SteadyClock
-from overshoot_flow.local.engines.base import Engine, EngineAnswer, FinishReason, SeenFrame
+from overshoot_flow.local.engines.base import (
+    Engine,
+    EngineAnswer,
+    FinishReason,
+    Question,
+    SeenFrame,
+)
 from overshoot_flow.local.faults import ModelFaults
 from overshoot_flow.local.ring import FrameRing
 from overshoot_flow.local.stream_request import StreamRequest
@@ -44,6 +50,15 @@ def cut(text: str, max_output_tokens: int) -> tuple[str, FinishReason]:
     """Cut `text` at the token cap; say whether that happened."""
     allowed = max_output_tokens * CHARACTERS_PER_TOKEN
     return (text[:allowed], "length") if len(text) > allowed else (text, "stop")
+
+
+def capped(answer: EngineAnswer, max_output_tokens: int | None) -> EngineAnswer:
+    """Cut `answer` at the token cap, unless its engine counts tokens and so kept to it."""
+    if max_output_tokens is None or answer.usage is not None:
+        return answer
+    text, cap_says = cut(answer.text, max_output_tokens)
+    finish_reason = cap_says if cap_says == "length" else answer.finish_reason
+    return replace(answer, text=text, finish_reason=finish_reason)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,7 +125,7 @@ class InferenceClock:
         latency_s = time.perf_counter() - started_s
         if error is None:
             error, answer = self.faults.distort(self.stream_id, answer)
-        text, finish_reason = cut(answer.text, self.request.max_output_tokens)
+        answer = capped(answer, self.request.max_output_tokens)
         message = {
             "id": str(uuid.uuid4()),
             "stream_id": self.stream_id,
@@ -118,12 +133,12 @@ class InferenceClock:
             "model_backend": self.request.backend,
             "model_name": self.request.model,
             "prompt": prompt,
-            "result": text if error is None else "",
+            "result": answer.text if error is None else "",
             "inference_latency_ms": latency_s * 1000,
             "total_latency_ms": (self.clock.now_s() - window_end_s) * 1000,
             "ok": error is None,
             "error": error,
-            "finish_reason": _finish_reason(error, answer.finish_reason, finish_reason),
+            "finish_reason": answer.finish_reason if error is None else None,
         }
         return Answer(message=message, facts=answer.facts)
 
@@ -131,14 +146,12 @@ class InferenceClock:
         delay_s = self.faults.delay_s(self.stream_id)
         if delay_s:
             await asyncio.sleep(delay_s)
-        return await asyncio.get_running_loop().run_in_executor(
-            self.executor, self.engine.answer, frames, prompt, self.request.output_schema
+        question = Question(
+            prompt,
+            self.request.output_schema,
+            model=self.request.model,
+            max_output_tokens=self.request.max_output_tokens,
         )
-
-
-def _finish_reason(
-    error: str | None, engine_says: FinishReason, cap_says: FinishReason
-) -> FinishReason | None:
-    if error is not None:
-        return None
-    return cap_says if cap_says == "length" else engine_says
+        return await asyncio.get_running_loop().run_in_executor(
+            self.executor, self.engine.answer, frames, question
+        )

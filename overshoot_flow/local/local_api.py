@@ -21,7 +21,9 @@ concerns that stream, else all living ones.
   not JSON, or are cut with `finish_reason: length`.
 - `model_slow`: every answer comes `delay_s` later, until it is set to 0.
 - `model_status`: `model` gets the status `status`.
-- `chat_errors`: the next `count` chat completions of v1 or v1beta answer `status` with `code`.
+- `chat_errors`: the next `count` chat completions of v1 or v1beta answer `status` with `code`;
+  the codes `region_error` (go to the other region), `rate_limited`, `validation_error` and
+  `unauthorized` bring their own status, body and headers.
 - `expire_lease`: the lease runs out now.
 - `no_credit`: the key's credit is 0 from now on.
 - `clear`: forget every HTTP and model fault.

@@ -16,8 +16,9 @@ from typing import Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from overshoot_flow.local.accounts import Account, Accounts
+from overshoot_flow.local.leased_stream import EndReason
 from overshoot_flow.local.owned_tasks import OwnedTasks
-from overshoot_flow.local.stream import EndReason, SentResult, Stream
+from overshoot_flow.local.stream import SentResult, Stream
 from overshoot_flow.local.streams import Streams
 
 _SERVICE_RESTART: Final = WSCloseCode.SERVICE_RESTART

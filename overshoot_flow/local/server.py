@@ -67,7 +67,11 @@ class LocalServer:
             model_faults=ModelFaults(),
         )
         addresses = _media_addresses(config.host)
-        self._rooms = Rooms(TokenMint(config.publish_token_ttl_s), addresses)
+        self._rooms = Rooms(
+            TokenMint(config.publish_token_ttl_s),
+            addresses,
+            key_frames_only=config.decode_key_frames_only,
+        )
         self._streams = Streams(surroundings, self._models, self._rooms, addresses)
         self._v1_streams = V1Streams(surroundings, self._rooms)
         self._sockets = ResultSockets(

@@ -57,6 +57,8 @@ class ServerConfig:
         publisher_lost_grace_s: The same after a publisher was lost without a word, so that its
             SDK can come back.
         source_timeout_s: Bound of joining a room that the user runs.
+        decode_key_frames_only: Decode nothing but the key frames that come into the service's own
+            rooms, so that many streams cost little; engines see those, and reports count those.
         max_ring_bytes: Bound of the pictures kept per stream, in bytes.
         max_queued_results: Results that wait for one slow result socket; the oldest is dropped.
         engine_threads: Answers that may be worked on at one time, over all streams.
@@ -81,6 +83,7 @@ class ServerConfig:
     publisher_left_grace_s: float = 2.0
     publisher_lost_grace_s: float = 10.0
     source_timeout_s: float = 10.0
+    decode_key_frames_only: bool = False
     max_ring_bytes: int = 512 * 1024 * 1024
     max_queued_results: int = 256
     engine_threads: int = 4

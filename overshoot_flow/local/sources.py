@@ -18,16 +18,16 @@ from overshoot_flow.local.api_errors import ApiError, invalid
 from overshoot_flow.local.ingest.peer import MediaPeer, read_pictures
 from overshoot_flow.local.ingest.room import Room, Rooms
 from overshoot_flow.local.ingest.tokens import Grant
+from overshoot_flow.local.leased_stream import Departure, EndReason, LeasedStream
 from overshoot_flow.local.owned_tasks import OwnedTasks
 from overshoot_flow.local.server_config import ServerConfig
-from overshoot_flow.local.stream import Departure, EndReason, Stream, VideoStream
 from overshoot_flow.local.stream_request import RoomSource
 
 _PICTURES_BUFFERED: Final = 30
 """Pictures that the SDK holds for us; it drops the oldest."""
 
 
-def departure(stream: VideoStream, reason: EndReason, config: ServerConfig) -> Departure:
+def departure(stream: LeasedStream, reason: EndReason, config: ServerConfig) -> Departure:
     """The rule by which `stream` ends after its publisher has gone."""
     return Departure(
         stream=stream,
@@ -41,7 +41,7 @@ def departure(stream: VideoStream, reason: EndReason, config: ServerConfig) -> D
 class NativeRoom:
     """A room that exists for one stream; the room's listener."""
 
-    stream: VideoStream
+    stream: LeasedStream
     rooms: Rooms
     departure: Departure
     room: Room | None = None
@@ -102,7 +102,9 @@ class OfferedPeer:
         leaving: What happens when the peer has gone.
     """
 
-    def __init__(self, stream: Stream, addresses: Sequence[str] | None, leaving: Departure) -> None:
+    def __init__(
+        self, stream: LeasedStream, addresses: Sequence[str] | None, leaving: Departure
+    ) -> None:
         self._stream = stream
         self._departure = leaving
         self._tasks = OwnedTasks()
@@ -156,7 +158,7 @@ class JoinedRoom:
         leaving: What happens when the publisher has gone.
     """
 
-    def __init__(self, stream: Stream, leaving: Departure) -> None:
+    def __init__(self, stream: LeasedStream, leaving: Departure) -> None:
         self._stream = stream
         self._departure = leaving
         self._tasks = OwnedTasks()

@@ -1,34 +1,24 @@
-"""All streams of a server: creation within the limits, look-up, and the end of all."""
+"""All v0.2 streams of a server: how they are created, and how their pictures come."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, assert_never
+from typing import assert_never
 
 from overshoot_flow.local.accounts import Account
-from overshoot_flow.local.api_errors import (
-    out_of_credit,
-    server_stopping,
-    stream_not_found,
-    too_many_streams,
-)
+from overshoot_flow.local.api_errors import server_stopping
 from overshoot_flow.local.ingest.room import Rooms
 from overshoot_flow.local.models import Models
-from overshoot_flow.local.owned_tasks import OwnedTasks
 from overshoot_flow.local.sources import JoinedRoom, NativeRoom, OfferedPeer, Source, departure
 from overshoot_flow.local.stream import Stream, Surroundings
+from overshoot_flow.local.stream_registry import StreamRegistry
 from overshoot_flow.local.stream_request import (
     NativeSource,
     RoomSource,
     StreamRequest,
     WebRtcSource,
 )
-
-_MAX_REMEMBERED_STREAMS: Final = 200
-"""Ended streams that are remembered; the oldest are forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +37,8 @@ class NewStream:
         return f"NewStream(stream_id={self.stream.id!r})"
 
 
-class Streams:
-    """Owner of every stream.
+class Streams(StreamRegistry[Stream, Source]):
+    """Owner of every stream of v0.2.
 
     Args:
         surroundings: What all streams share.
@@ -64,14 +54,11 @@ class Streams:
         rooms: Rooms,
         addresses: Sequence[str] | None,
     ) -> None:
+        super().__init__(surroundings.config.max_streams_per_key)
         self._surroundings = surroundings
         self._models = models
         self._rooms = rooms
         self._addresses = addresses
-        self._live: dict[str, tuple[Stream, Source]] = {}
-        self._ended: deque[Stream] = deque(maxlen=_MAX_REMEMBERED_STREAMS)
-        self._tasks = OwnedTasks()
-        self._stopping = False
 
     async def create(self, account: Account, request: StreamRequest) -> NewStream:
         """Create a stream.
@@ -82,13 +69,8 @@ class Streams:
                 has no slot left.
         """
         engine = await self._models.engine(request.model)
-        limit = self._surroundings.config.max_streams_per_key
-        if account.credits_cents <= 0:
-            raise out_of_credit()
-        if len(account.streams) >= limit:
-            raise too_many_streams(limit)
         stream = Stream(account, request, engine, self._surroundings)
-        account.streams.add(stream.id)
+        self._reserve(stream)
         try:
             source, new = await self._open(stream)
         except BaseException:
@@ -98,21 +80,8 @@ class Streams:
             stream.end("server_stopped")
             await source.close()
             raise server_stopping()
-        stream.close_source = source.close
-        self._live[stream.id] = (stream, source)
-        self._tasks.start(self._run(stream), f"stream {stream.id}")
+        self._begin(stream, source)
         return new
-
-    def find(self, account: Account, stream_id: str) -> Stream:
-        """Return the account's living stream.
-
-        Raises:
-            ApiError: 404.
-        """
-        entry = self._live.get(stream_id)
-        if entry is None or entry[0].account is not account or entry[0].end_reason is not None:
-            raise stream_not_found()
-        return entry[0]
 
     def find_any(self, account: Account, stream_id: str) -> Stream | None:
         """Return the account's stream, also when it ended a while ago, or None."""
@@ -139,38 +108,6 @@ class Streams:
         source = self._source(stream)
         if isinstance(source, NativeRoom):
             source.kick()
-
-    def all(self) -> list[Stream]:
-        """Every stream that is remembered, the newest last."""
-        return [*self._ended, *(stream for stream, _ in self._live.values())]
-
-    def living(self) -> list[Stream]:
-        """Every stream that has not ended."""
-        return [stream for stream, _ in self._live.values() if stream.end_reason is None]
-
-    def report(self) -> list[dict[str, Any]]:
-        """What `GET /_local/streams` shows."""
-        return [stream.report() for stream in self.all()]
-
-    async def close_all(self) -> None:
-        """End every stream and wait until all is closed."""
-        self._stopping = True
-        streams = [stream for stream, _ in self._live.values()]
-        for stream in streams:
-            stream.end("server_stopped")
-        await asyncio.gather(*(stream.closed.wait() for stream in streams))
-        await self._tasks.stop()
-
-    def _source(self, stream: Stream) -> Source | None:
-        entry = self._live.get(stream.id)
-        return None if entry is None else entry[1]
-
-    async def _run(self, stream: Stream) -> None:
-        try:
-            await stream.run()
-        finally:
-            del self._live[stream.id]
-            self._ended.append(stream)
 
     async def _open(self, stream: Stream) -> tuple[Source, NewStream]:
         config = self._surroundings.config

@@ -71,6 +71,21 @@ def is_b_picture(data: bytes) -> bool:
     return _slice_type(data[start + 1 : start + 1 + _SLICE_HEADER_BYTES]) in _B_SLICES
 
 
+def continues_idr_picture(data: bytes) -> bool:
+    """Say whether the first slice of H.264 in Annex B goes on with an IDR picture begun before."""
+    start = _first_slice_annex_b(memoryview(data))
+    if start is None or start + 1 >= len(data) or data[start] & 31 != _IDR:
+        return False
+    # `first_mb_in_slice` is an Exp-Golomb number: it is 0 where its first bit is set.
+    return not data[start + 1] & 0x80
+
+
+def idr_slices(data: bytes) -> bytes:
+    """Return H.264 in Annex B from its first slice on, without what stands before."""
+    start = _first_slice_annex_b(memoryview(data))
+    return b"" if start is None else data[start - len(_START_CODE) :]
+
+
 def _first_slice(data: memoryview, length_size: int) -> int | None:
     position, end = 0, len(data)
     while position + length_size < end:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import av.error
@@ -15,6 +14,7 @@ from av.video.stream import VideoStream
 from overshoot_flow.errors import MediaError
 from overshoot_flow.media.assembly import FrameAssembler, MediaProblem
 from overshoot_flow.media.frames import Frame
+from overshoot_flow.media.media_object import Media
 from overshoot_flow.media.pictures import PictureConverter
 from overshoot_flow.media.planning import DecodePlanner, DecodeStep, EncodedPicture
 from overshoot_flow.media.sampling import SamplingPlan
@@ -25,7 +25,7 @@ __all__ = ["MediaInfo", "MediaProblem", "SampleDecoder", "probe"]
 _WORTHWHILE_SKIP_FRAMES: Final = 8
 """Reading this many packets costs about as much as one seek."""
 
-_EARLY_END_US: Final = 1_000_000
+EARLY_END_US: Final = 1_000_000
 """A file that ends this much before its own duration has lost something."""
 
 Items: TypeAlias = Generator[Frame | MediaProblem]
@@ -43,13 +43,15 @@ class SampleDecoder:
     and a file that ends too early ends with one.
 
     Args:
-        path: The file.
+        media: The file or object.
         plan: Which pictures are samples.
         stream_key: Key of the partition, for the frames.
         source: The file as people read it, for the frames; its path if None.
         max_height: Largest height in pixels, or None; scaling keeps the aspect ratio.
         start_us: Deliver only samples at or after this media time. They are the same ones, with
             the same times, as when reading from the beginning.
+        until_us: Deliver only samples before this media time, or None for all; there the media
+            counts as over, so the last sample's duration ends there at the latest.
 
     Raises:
         MediaError: The file cannot be opened, or has no video track.
@@ -57,19 +59,21 @@ class SampleDecoder:
 
     def __init__(
         self,
-        path: Path,
+        media: Media,
         plan: SamplingPlan,
         *,
         stream_key: str,
         source: str | None = None,
         max_height: int | None = None,
         start_us: int = 0,
+        until_us: int | None = None,
     ) -> None:
-        self._file = VideoFile(path)
+        self._file = VideoFile(media)
         self._plan = plan
         self._start_us = max(0, start_us)
+        self._until_us = until_us
         self._converter = PictureConverter(max_height)
-        self._assembler = FrameAssembler(stream_key, str(path) if source is None else source)
+        self._assembler = FrameAssembler(stream_key, str(media) if source is None else source)
         self._undecodable: list[tuple[int, str]] = []  # time in µs and why
         self._failures: dict[int, str] = {}  # why, by pts of what the decoder refused
         self._worthwhile_skip_us = self._file.timeline.duration_us(
@@ -98,7 +102,7 @@ class SampleDecoder:
     # Selective decoding: packets decide, and the decoder sees few of them.
 
     def _selected(self) -> Items:
-        planner = DecodePlanner(self._plan, floor_us=self._start_us)
+        planner = DecodePlanner(self._plan, floor_us=self._start_us, ceiling_us=self._until_us)
         index = self._file.key_frames() if self._may_skip() else None
         position = None if index is None else index.last_at(self._start_us)
         if index is not None and position is not None and self._start_us > 0:
@@ -109,6 +113,8 @@ class SampleDecoder:
                 self._end_us = max(self._end_us, picture.end_us)
             for step in planner.push(picture):
                 yield from self._take_step(step)
+            if self._is_over(picture):
+                break
             target = None if index is None else self._skip_target(index, planner, picture)
             if index is not None and target is not None and target > (position or 0):
                 position = target
@@ -118,6 +124,11 @@ class SampleDecoder:
             yield from self._take_step(step)
         yield from self._drain()
         yield from self._finish()
+
+    def _is_over(self, picture: EncodedPicture) -> bool:
+        """Whether no picture after this one is shown early enough: none has a pts below its dts."""
+        until_us = self._until_us
+        return until_us is not None and picture.dts_us is not None and picture.dts_us >= until_us
 
     def _may_skip(self) -> bool:
         plan = self._plan
@@ -216,6 +227,9 @@ class SampleDecoder:
         for frame, pts_us in self._all_frames():
             if previous is not None:
                 yield from self._pick(*previous, pts_us)
+            previous = None
+            if self._until_us is not None and pts_us >= self._until_us:
+                break
             previous = (frame, pts_us)
         if previous is not None:
             yield from self._pick(*previous, self._end_us)
@@ -256,8 +270,12 @@ class SampleDecoder:
         wanted = self._plan.wants(pts_us, following_us, is_key_frame=frame.key_frame)
         if wanted and pts_us >= self._start_us:
             yield from self._sample(frame, pts_us, following_us)
+        yield from self._report_undecodable()
+
+    def _report_undecodable(self) -> Items:
         for start_us, detail in self._undecodable:
-            yield from self._assembler.problem(start_us, start_us, detail)
+            if start_us >= self._start_us:
+                yield from self._assembler.problem(start_us, start_us, detail)
         self._undecodable.clear()
 
     # Common to both.
@@ -278,12 +296,14 @@ class SampleDecoder:
         if self._is_stopped:
             return
         promised_us = self._file.promised_end_us or self._end_us
-        for start_us, detail in self._undecodable:
-            yield from self._assembler.problem(start_us, start_us, detail)
+        if self._until_us is not None:
+            promised_us = min(promised_us, self._until_us)
+            self._end_us = min(self._end_us, self._until_us)
+        yield from self._report_undecodable()
         if self._file.read_error is not None:
             detail = self._file.read_error
             yield from self._assembler.problem(self._end_us, max(promised_us, self._end_us), detail)
-        elif promised_us - self._end_us > _EARLY_END_US:
+        elif promised_us - self._end_us > EARLY_END_US:
             yield from self._assembler.problem(
                 self._end_us, promised_us, "the file ends before its own duration"
             )

@@ -1,4 +1,4 @@
-"""What a live camera's reader hands over: frames and gaps that leave no moment out."""
+"""What a live camera's reader hands over: pictures and gaps that leave no moment out."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.media.access_units import AccessUnit, Picture, needs_predecessor
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.results import GapReason
 
 MAX_ADJACENT_GAPS: Final = 16
-"""Gaps in a row, without a frame between, beyond which they become one (the first one's reason)."""
+"""Gaps in a row, with no picture between, beyond which they become one (the first one's reason)."""
+
+_NO_PICTURE: Final = (GapReason.STALLED, "no picture came")
+_PIXELS_BEFORE: Final = (GapReason.NO_KEY_FRAME, "encoded pictures begin with a key frame")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveGap:
-    """A stretch of a camera's media time without frames.
+    """A stretch of a camera's media time without pictures.
 
     Attributes:
         start_us: Its start in µs of media time.
         end_us: Its end, after its start.
         reason: Why.
         detail: The same for people, without credentials.
-        frames_lost: Frames that were there and were given up.
+        frames_lost: Pictures that were there and were given up.
     """
 
     start_us: int
@@ -37,14 +41,18 @@ class LiveGap:
 class LiveQueue:
     """A bounded queue between a camera's thread and the engine; every method is thread-safe.
 
-    What comes out covers media time from `start_us` to the end without a hole: where no frame
-    is, there is a gap. Overflow policy: drop the oldest frames, newest win; what is dropped
-    becomes a gap and is counted. The queue never makes anyone wait.
+    What comes out covers media time from `start_us` to the end without a hole: where no picture
+    is, there is a gap. Overflow policy: drop the oldest pictures, newest win; what is dropped
+    becomes a gap and is counted. An access unit takes those that cannot be shown without it along:
+    all up to the next key frame, whether they are here or still to come. The same holds after
+    every other hole. The queue never makes anyone wait.
 
     Args:
-        start_us: Media time at which the record begins; until the first frame it is a gap.
+        start_us: Media time at which the record begins; until the first picture it is a gap.
+        first_gap: The reason of that gap, for as long as nothing else is known.
         max_frames: Bound in frames.
-        max_bytes: Bound in bytes of pixels; one frame always fits.
+        max_bytes: Bound in bytes of both kinds of pictures; one frame always fits.
+        max_access_units: Bound in access units.
         report_us: A gap that lasts longer is handed over in parts of this length.
 
     Raises:
@@ -52,25 +60,35 @@ class LiveQueue:
     """
 
     def __init__(
-        self, start_us: int, *, max_frames: int, max_bytes: int, report_us: int = 60_000_000
+        self,
+        start_us: int,
+        *,
+        max_frames: int,
+        max_bytes: int,
+        max_access_units: int = 100,
+        report_us: int = 60_000_000,
+        first_gap: GapReason = GapReason.OUTAGE,
     ) -> None:
-        if min(max_frames, max_bytes, report_us) < 1:
+        if min(max_frames, max_bytes, max_access_units, report_us) < 1:
             raise ConfigurationError("the bounds of a camera's queue must be at least 1")
         self._lock = threading.Lock()
         self._max_frames = max_frames
         self._max_bytes = max_bytes
+        self._max_access_units = max_access_units
         self._report_us = report_us
-        self._items: deque[Frame | LiveGap] = deque()
-        self._frames = 0
-        self._bytes = 0
+        self._items: deque[Picture | LiveGap] = deque()
+        self._frames = self._access_units = self._bytes = 0
         self._covered_us = start_us
-        self._loss: tuple[GapReason, str] | None = (GapReason.OUTAGE, "not connected yet")
+        self._loss: tuple[GapReason, str] | None = (first_gap, "not connected yet")
+        self._pause: tuple[GapReason, str] | None = None
+        # Why access units are of no use before the next key frame; None where they are.
+        self._broken: tuple[GapReason, str] | None = self._loss
         self._is_over = False
         self._given_up: Counter[str] = Counter()
 
     @property
     def given_up(self) -> Counter[str]:
-        """How many frames were given up, by reason."""
+        """How many pictures were given up, by reason."""
         with self._lock:
             return self._given_up.copy()
 
@@ -80,81 +98,103 @@ class LiveQueue:
         with self._lock:
             return self._is_over and not self._items
 
-    def put(self, frame: Frame) -> None:
-        """Add a frame; a hole before it becomes a gap. One of the past is left out."""
-        end_us = frame.pts_us + max(1, frame.duration_us)
+    def put(self, picture: Picture) -> None:
+        """Add a picture; a hole before it becomes a gap. One of the past is left out."""
+        end_us = picture.pts_us + max(1, picture.duration_us)
         with self._lock:
-            if self._is_over or end_us <= self._covered_us:
+            if not self._takes(picture.pts_us, end_us):
                 return
-            self._close_hole(frame.pts_us)
+            if picture.pts_us > self._covered_us:
+                self._broken = self._broken or self._loss or _NO_PICTURE
+            if self._broken is not None and needs_predecessor(picture):
+                self._give_up(picture.pts_us, end_us, *self._broken)
+                return
+            self._close_hole(picture.pts_us)
             self._loss = None
-            self._items.append(frame)
-            self._frames += 1
-            self._bytes += len(frame.data)
+            self._broken = None if isinstance(picture, AccessUnit) else _PIXELS_BEFORE
+            self._items.append(picture)
+            self._count(picture, 1)
             self._covered_us = end_us
-            while self._frames > 1 and (
-                self._frames > self._max_frames or self._bytes > self._max_bytes
-            ):
+            while self._overflows():
                 self._drop_oldest()
 
     def give_up(self, frame: Frame, reason: GapReason, detail: str) -> None:
         """Record a frame that is not worth handing over."""
         end_us = frame.pts_us + max(1, frame.duration_us)
         with self._lock:
-            if self._is_over or end_us <= self._covered_us:
-                return
-            self._close_hole(frame.pts_us)
-            self._append_gap(self._covered_us, end_us, reason, detail, frames_lost=1)
-            self._given_up[reason] += 1
-            self._covered_us = end_us
-            self._loss = None
+            if self._takes(frame.pts_us, end_us):
+                self._give_up(frame.pts_us, end_us, reason, detail)
+                self._loss = None
+                self._broken = (reason, detail)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nobody wants pictures for the time being."""
+        with self._lock:
+            return self._pause is not None
+
+    def pass_by(self, pts_us: int) -> None:
+        """While paused a picture has come, and need not be looked at: the camera is there."""
+        with self._lock:
+            if self._pause is not None and not self._is_over:
+                self._change_loss(pts_us, self._pause)
 
     def lose(self, from_us: int, reason: GapReason, detail: str) -> None:
-        """From `from_us` on there is nothing, until the next frame."""
+        """From `from_us` on there is nothing, until the next frame or key frame."""
         with self._lock:
-            if self._is_over or (self._loss is not None and self._loss[0] is reason):
-                return
-            if self._loss is not None:
-                self._close_hole(from_us)
-            self._loss = (reason, detail)
+            if not self._is_over:
+                self._change_loss(from_us, (reason, detail))
+                self._broken = (reason, detail)
 
-    def end(self, now_us: int, reason: GapReason, detail: str) -> None:
-        """End the record; frames that are still here are given up, later ones are ignored."""
+    def pause(self, now_us: int, reason: GapReason, detail: str) -> None:
+        """Nobody wants pictures from now on: what is here is given up, what comes ignored."""
         with self._lock:
             if self._is_over:
                 return
-            while self._frames:
-                self._drop_oldest(reason, detail)
+            self._drop_all(reason, detail)
+            self._pause = self._broken = (reason, detail)
+            self._change_loss(now_us, self._pause)
+
+    def go_on(self) -> None:
+        """Pictures are wanted again; until the next one comes the gap goes on."""
+        with self._lock:
+            self._pause = None
+
+    def end(self, now_us: int, reason: GapReason, detail: str) -> None:
+        """End the record; pictures that are still here are given up, later ones are ignored."""
+        with self._lock:
+            if self._is_over:
+                return
+            self._drop_all(reason, detail)
             self._loss = self._loss or (reason, detail)
             self._close_hole(now_us)
             self._is_over = True
 
-    def poll(self, max_frames: int, max_gaps: int, now_us: int) -> list[Frame | LiveGap]:
+    def poll(self, max_frames: int, max_gaps: int, now_us: int) -> list[Picture | LiveGap]:
         """Return what is ready, in order, without waiting.
 
-        Dropped frames are reported together, when there is room for a frame again.
+        Dropped pictures are reported together, when there is room for a picture again.
 
         Args:
-            max_frames: Most frames to return.
+            max_frames: Most pictures to return.
             max_gaps: Most gaps to return.
             now_us: The present in media time.
         """
-        taken: list[Frame | LiveGap] = []
+        taken: list[Picture | LiveGap] = []
         with self._lock:
             if self._loss is not None and now_us - self._covered_us >= self._report_us:
                 self._close_hole(now_us)
             while self._items:
                 item = self._items[0]
-                if isinstance(item, Frame):
-                    if max_frames <= 0:
-                        break
-                    max_frames -= 1
-                    self._frames -= 1
-                    self._bytes -= len(item.data)
-                else:
+                if isinstance(item, LiveGap):
                     if max_gaps <= 0 or self._still_grows(item, max_frames):
                         break
                     max_gaps -= 1
+                else:
+                    if max_frames <= 0:
+                        break
+                    max_frames -= 1
+                    self._count(item, -1)
                 taken.append(self._items.popleft())
         return taken
 
@@ -162,16 +202,61 @@ class LiveQueue:
         """Say whether `gap`, the oldest item, is better reported later, as one."""
         if self._is_over:
             return False
-        if gap.reason is GapReason.DROPPED:
-            return room <= 0
+        if gap.reason is GapReason.DROPPED and room <= 0:
+            return True
         is_given_up = gap.frames_lost > 0 and len(self._items) == 1
         return is_given_up and gap.end_us - gap.start_us < self._report_us
+
+    def _takes(self, pts_us: int, end_us: int) -> bool:
+        """Whether a picture of that time belongs into the record; call with the lock held."""
+        if self._is_over:
+            return False
+        if end_us <= self._covered_us:
+            # What follows may depend on it.
+            self._broken = self._broken or self._loss or _NO_PICTURE
+            return False
+        if self._pause is not None:
+            self._change_loss(pts_us, self._pause)
+            return False
+        return True
+
+    def _give_up(self, pts_us: int, end_us: int, reason: GapReason, detail: str) -> None:
+        """Record a picture as lost; call with the lock held."""
+        self._close_hole(pts_us)
+        self._append_gap(self._covered_us, end_us, reason, detail, frames_lost=1)
+        self._given_up[reason] += 1
+        self._covered_us = end_us
+
+    def _count(self, picture: Picture, change: int) -> None:
+        """Add `picture` to what is here, or take it off; call with the lock held."""
+        if isinstance(picture, Frame):
+            self._frames += change
+        else:
+            self._access_units += change
+        self._bytes += change * len(picture.data)
+
+    def _overflows(self) -> bool:
+        if self._frames + self._access_units <= 1:
+            return False
+        return (
+            self._frames > self._max_frames
+            or self._access_units > self._max_access_units
+            or self._bytes > self._max_bytes
+        )
+
+    def _change_loss(self, from_us: int, loss: tuple[GapReason, str]) -> None:
+        """From `from_us` on there is nothing, for this reason; call with the lock held."""
+        if self._loss is not None:
+            if self._loss[0] is loss[0]:
+                return
+            self._close_hole(from_us)
+        self._loss = loss
 
     def _close_hole(self, until_us: int) -> None:
         """Record the time since what is covered; call with the lock held."""
         if until_us <= self._covered_us:
             return
-        reason, detail = self._loss or (GapReason.STALLED, "no picture came")
+        reason, detail = self._loss or _NO_PICTURE
         self._append_gap(self._covered_us, until_us, reason, detail)
         self._covered_us = until_us
 
@@ -183,7 +268,7 @@ class LiveQueue:
         )
         adjacent = 0
         for item in reversed(self._items):
-            if isinstance(item, Frame):
+            if not isinstance(item, LiveGap):
                 break
             adjacent += 1
         last = self._items[-1] if self._items else None
@@ -192,23 +277,36 @@ class LiveQueue:
         else:
             self._items.append(gap)
 
+    def _drop_all(self, reason: GapReason, detail: str) -> None:
+        while self._frames + self._access_units:
+            self._drop_oldest(reason, detail)
+
     def _drop_oldest(
         self,
         reason: GapReason = GapReason.DROPPED,
         detail: str = "newer pictures came before there was room",
     ) -> None:
-        """Turn the oldest frame into a gap; call with the lock held."""
-        index = next(i for i, item in enumerate(self._items) if isinstance(item, Frame))
-        frame = self._items[index]
-        if not isinstance(frame, Frame):
-            msg = "the oldest frame is a frame"
-            raise TypeError(msg)
-        self._frames -= 1
-        self._bytes -= len(frame.data)
+        """Give up the oldest picture and all that need it; call with the lock held."""
+        was_access_unit = isinstance(self._give_up_oldest(reason, detail), AccessUnit)
+        while was_access_unit:
+            oldest = next((item for item in self._items if not isinstance(item, LiveGap)), None)
+            if oldest is None:
+                self._broken = (reason, detail)
+                return
+            if not needs_predecessor(oldest):
+                return
+            self._give_up_oldest(reason, detail)
+
+    def _give_up_oldest(self, reason: GapReason, detail: str) -> Picture:
+        """Turn the oldest picture into a gap and return it."""
+        index, picture = next(
+            (index, item) for index, item in enumerate(self._items) if not isinstance(item, LiveGap)
+        )
+        self._count(picture, -1)
         self._given_up[reason] += 1
         gap = LiveGap(
-            start_us=frame.pts_us,
-            end_us=frame.pts_us + max(1, frame.duration_us),
+            start_us=picture.pts_us,
+            end_us=picture.pts_us + max(1, picture.duration_us),
             reason=reason,
             detail=detail,
             frames_lost=1,
@@ -219,6 +317,7 @@ class LiveQueue:
             del self._items[index]
         else:
             self._items[index] = gap
+        return picture
 
 
 def _merged(first: LiveGap, second: LiveGap) -> LiveGap:

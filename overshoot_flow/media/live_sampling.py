@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
 import av.error
@@ -17,120 +16,14 @@ from av.video.stream import VideoStream
 
 from overshoot_flow.errors import MediaError
 from overshoot_flow.media.camera_clock import PacketTime
-from overshoot_flow.media.frames import CaptureBasis, Frame
-from overshoot_flow.media.live_queue import LiveQueue
+from overshoot_flow.media.live_rhythm import PictureRhythm
+from overshoot_flow.media.live_sink import LiveSink
 from overshoot_flow.media.pictures import PictureConverter
 from overshoot_flow.media.sampling import CLOCK_TOLERANCE_US, SamplingPlan
 from overshoot_flow.results import GapReason
 
-_LEAST_HOLE_US: Final = 500_000
-_HOLE_DISTANCES: Final = 3
-_REMEMBERED_DISTANCES: Final = 15
-_FIRST_DISTANCE_US: Final = 40_000
 _REMEMBERED_TIMES: Final = 64
 """More than any decoder holds back."""
-
-
-class PictureRhythm:
-    """Notices from time stamps alone that pictures are missing."""
-
-    def __init__(self) -> None:
-        self._newest_us: int | None = None
-        self._distances_us: deque[int] = deque(maxlen=_REMEMBERED_DISTANCES)
-
-    @property
-    def distance_us(self) -> int:
-        """The usual distance between two pictures."""
-        return round(median(self._distances_us)) if self._distances_us else _FIRST_DISTANCE_US
-
-    def take(self, media_us: int) -> int | None:
-        """Take a picture's time; return where the hole before it begins, or None."""
-        newest_us, self._newest_us = self._newest_us, media_us
-        if newest_us is None:
-            return None
-        distance_us = media_us - newest_us
-        if distance_us <= 0:
-            self._newest_us = newest_us
-            return None
-        usual_us = self.distance_us if self._distances_us else distance_us
-        self._distances_us.append(distance_us)
-        if distance_us <= max(_LEAST_HOLE_US, _HOLE_DISTANCES * usual_us):
-            return None
-        return newest_us + usual_us
-
-
-class LiveFrameSink:
-    """Puts frames into a camera's queue; keeps capture time growing and notices a frozen picture.
-
-    It outlives the connections. With a freeze detector, pictures that are the same for
-    `freeze_after_us` become a gap with the reason `frozen` until a different one comes.
-
-    Args:
-        queue: Where frames go.
-        stream_key: Key of the partition.
-        source: The camera as people read it, without credentials.
-        freeze_after_us: How long identical pictures are believed; None to believe them for ever.
-    """
-
-    def __init__(
-        self, queue: LiveQueue, *, stream_key: str, source: str, freeze_after_us: int | None
-    ) -> None:
-        self.queue = queue
-        self._stream_key = stream_key
-        self._source = source
-        self._freeze_after_us = freeze_after_us
-        self._captured_at_us = 0
-        self._same: bytes | None = None
-        self._same_since_us = 0
-        self._reported_us: int | None = None
-        self.frames = 0
-
-    def take(
-        self, pts_us: int, end_us: int, picture: tuple[int, int, bytes], time: _CaptureTime
-    ) -> None:
-        """Take a sample that stands for `[pts_us, end_us)`."""
-        width, height, data = picture
-        # A camera that is told the right time must not make its pictures run backwards.
-        self._captured_at_us = max(time.captured_at_us, self._captured_at_us + 1)
-        frame = Frame(
-            stream_key=self._stream_key,
-            source=self._source,
-            pts_us=pts_us,
-            duration_us=max(1, end_us - pts_us),
-            captured_at_us=self._captured_at_us,
-            capture_basis=time.capture_basis,
-            width=width,
-            height=height,
-            data=data,
-        )
-        if self._is_frozen(pts_us, data):
-            self.queue.give_up(frame, GapReason.FROZEN, "the camera repeats one picture")
-            return
-        self.frames += 1
-        self.queue.put(frame)
-
-    def _is_frozen(self, pts_us: int, data: bytes) -> bool:
-        if self._freeze_after_us is None:
-            return False
-        if data != self._same:
-            self._same, self._same_since_us, self._reported_us = data, pts_us, None
-        return pts_us - self._same_since_us >= self._freeze_after_us
-
-    def wants_reconnect(self, media_us: int) -> bool:
-        """Say, once per freeze time, whether a frozen camera should be connected to anew."""
-        if self._freeze_after_us is None or self._same is None:
-            return False
-        since_us = self._same_since_us if self._reported_us is None else self._reported_us
-        if media_us - since_us < self._freeze_after_us:
-            return False
-        self._reported_us = media_us
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class _CaptureTime:
-    captured_at_us: int
-    capture_basis: CaptureBasis
 
 
 @dataclass(slots=True)
@@ -139,7 +32,7 @@ class _Shown:
 
     picture: VideoFrame
     pts_us: int
-    time: _CaptureTime
+    time: PacketTime
 
 
 class LiveSampler:
@@ -154,6 +47,7 @@ class LiveSampler:
         plan: Which pictures are samples.
         converter: Makes I420 of the asked size.
         sink: Takes the samples.
+        rhythm: The connection's; it has taken a packet before `take` does.
         on_picture: Called for every picture that was decoded.
     """
 
@@ -162,7 +56,9 @@ class LiveSampler:
         context: VideoCodecContext,
         plan: SamplingPlan,
         converter: PictureConverter,
-        sink: LiveFrameSink,
+        sink: LiveSink,
+        *,
+        rhythm: PictureRhythm,
         on_picture: Callable[[], None],
     ) -> None:
         # One camera is one thread: a pool of decoder threads per camera helps none of them.
@@ -172,17 +68,24 @@ class LiveSampler:
         self._converter = converter
         self._sink = sink
         self._on_picture = on_picture
-        self._rhythm = PictureRhythm()
-        self._times: dict[int, _CaptureTime] = {}
+        self._rhythm = rhythm
+        self._times: dict[int, PacketTime] = {}
         self._holes: deque[tuple[int, int]] = deque()  # begin, and the picture that ends it
         self._shown: _Shown | None = None
         self._damage: str | None = None
         self._has_key_frame = False
         self.damaged = 0
 
-    def take(self, packet: Packet[VideoStream], time: PacketTime) -> None:
-        """Take the next packet in decode order; damage is counted and becomes a gap."""
-        hole_us = self._rhythm.take(time.media_us)
+    def take(self, packet: Packet[VideoStream], time: PacketTime, hole_us: int | None) -> None:
+        """Take the next packet in decode order; damage is counted and becomes a gap.
+
+        The packet is changed: nobody else can use it afterwards.
+
+        Args:
+            packet: The packet.
+            time: When its picture was.
+            hole_us: Media time from which on pictures are missing before it, or None.
+        """
         if hole_us is not None:
             self._holes.append((hole_us, time.media_us))
         self._has_key_frame = self._has_key_frame or packet.is_keyframe
@@ -199,8 +102,32 @@ class LiveSampler:
         for picture in pictures:
             self._decoded(picture)
 
-    def interrupted(self, reason: GapReason, detail: str) -> None:
-        """The connection has ended: hand on what is here; nothing is known after it."""
+    def interrupted(self) -> int | None:
+        """The connection has ended: hand on what is here; return until when it stands, if any."""
+        self._drain()
+        if self._shown is None:
+            return None
+        end_us = self._shown.pts_us + self._rhythm.distance_us
+        self._judge(self._shown, end_us)
+        self._shown = None
+        return end_us
+
+    def finish(self, until_us: int) -> None:
+        """Hand on what is here; the newest picture stands until `until_us`."""
+        self._drain()
+        if self._shown is not None:
+            self._judge(self._shown, until_us)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is here, and begin with the next key frame."""
+        self._context.flush_buffers()
+        self._times.clear()
+        self._holes.clear()
+        self._shown = self._damage = None
+        self._has_key_frame = False
+
+    def _drain(self) -> None:
         try:
             pictures = self._context.decode(None)
         except av.error.FFmpegError:
@@ -208,16 +135,9 @@ class LiveSampler:
             pictures = []
         for picture in pictures:
             self._decoded(picture)
-        if self._shown is not None:
-            end_us = self._shown.pts_us + self._rhythm.distance_us
-            self._judge(self._shown, end_us)
-            self._shown = None
-            self._sink.queue.lose(end_us, reason, detail)
-        else:
-            self._sink.queue.lose(0, reason, detail)
 
     def _remember(self, time: PacketTime) -> None:
-        self._times[time.media_us] = _CaptureTime(time.captured_at_us, time.capture_basis)
+        self._times[time.media_us] = time
         while len(self._times) > _REMEMBERED_TIMES:
             del self._times[next(iter(self._times))]
 
@@ -265,10 +185,10 @@ class LiveSampler:
         end_us = next_us if due_us is None else due_us + CLOCK_TOLERANCE_US
         try:
             converted = self._converter.convert(shown.picture)
+            self._sink.take_frame(shown.time, shown.pts_us, end_us, converted)
         except (MediaError, av.error.FFmpegError) as error:
-            self._note_damage(str(error))
-            return
-        self._sink.take(shown.pts_us, end_us, converted, shown.time)
+            self.damaged += 1
+            self._sink.queue.lose(shown.pts_us, GapReason.DECODE, str(error))
 
     def _note_damage(self, detail: str) -> None:
         self.damaged += 1

@@ -70,14 +70,21 @@ class DecodePlanner:
     Args:
         plan: Which pictures are samples.
         floor_us: Pictures before this media time are never samples.
+        ceiling_us: Pictures at or after this one are none either; None for no bound.
         max_held_bytes: See `MAX_HELD_BYTES`.
     """
 
     def __init__(
-        self, plan: SamplingPlan, *, floor_us: int = 0, max_held_bytes: int = MAX_HELD_BYTES
+        self,
+        plan: SamplingPlan,
+        *,
+        floor_us: int = 0,
+        ceiling_us: int | None = None,
+        max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         self._plan = plan
         self._floor_us = max(0, floor_us)
+        self._ceiling_us = ceiling_us
         self._max_held_bytes = max_held_bytes
         self._watermark_us: int | None = None  # no picture to come has a pts below
         self._decided_us = -1  # latest pts whose fate as a sample is known
@@ -99,7 +106,7 @@ class DecodePlanner:
             self._watermark_us = max(self._watermark_us, picture.dts_us)
         if self._plan.key_frames_only:
             picture.is_wanted = (
-                picture.is_random_access and picture.is_shown and picture.pts_us >= self._floor_us
+                picture.is_random_access and picture.is_shown and self._is_inside(picture.pts_us)
             )
         elif not picture.is_shown or picture.pts_us <= self._decided_us:
             picture.is_wanted = False
@@ -159,9 +166,12 @@ class DecodePlanner:
     def _decide_first(self, following_us: int) -> None:
         picture = self._undecided.pop(0)
         self._decided_us = picture.pts_us
-        picture.is_wanted = picture.pts_us >= self._floor_us and self._plan.wants(
+        picture.is_wanted = self._is_inside(picture.pts_us) and self._plan.wants(
             picture.pts_us, following_us, is_key_frame=picture.is_random_access
         )
+
+    def _is_inside(self, pts_us: int) -> bool:
+        return pts_us >= self._floor_us and (self._ceiling_us is None or pts_us < self._ceiling_us)
 
     def _settle(self) -> list[DecodeStep]:
         steps: list[DecodeStep] = []

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.media.access_units import Picture
 from overshoot_flow.media.assembly import MediaProblem
 from overshoot_flow.media.decoding import SampleDecoder
-from overshoot_flow.media.frames import Frame
+from overshoot_flow.media.media_object import Media
 from overshoot_flow.media.sampling import SamplingPlan
+from overshoot_flow.media.unit_reading import UnitReader
 from overshoot_flow.media.video_file import MediaInfo, probe
 
 __all__ = ["FrameReader", "MediaInfo", "MediaProblem", "probe"]
@@ -29,52 +31,70 @@ class FrameReader:
     frame always fits, however large.
 
     Args:
-        path: The file.
+        media: The file or object.
         plan: Which pictures are samples.
         stream_key: Key of the partition, for the frames.
         source: The file as people read it, for the frames; its path if None.
         max_height: Largest height in pixels, or None.
         start_us: Deliver only samples at or after this media time.
+        until_us: Deliver only samples before this media time; None for all. Not with `encoded`.
+        encoded: Deliver pictures as access units where that is possible; `plan` wants all then.
         max_frames: Bound of the queue in items.
         max_bytes: Bound of the queue in bytes of pixels.
 
     Raises:
         MediaError: The file cannot be opened, or has no video track.
+        ConfigurationError: Both `until_us` and `encoded` are given.
     """
 
     def __init__(
         self,
-        path: Path,
+        media: Media,
         plan: SamplingPlan,
         *,
         stream_key: str,
         source: str | None = None,
         max_height: int | None = None,
         start_us: int = 0,
+        until_us: int | None = None,
+        encoded: bool = False,
         max_frames: int = MAX_QUEUED_FRAMES,
         max_bytes: int = MAX_QUEUED_BYTES,
     ) -> None:
-        self._decoder = SampleDecoder(
-            path,
-            plan,
-            stream_key=stream_key,
-            source=source,
-            max_height=max_height,
-            start_us=start_us,
-        )
+        self._decoder: SampleDecoder | UnitReader
+        if encoded and until_us is not None:
+            raise ConfigurationError("encoded pictures are read to their end: leave until_us out")
+        if encoded:
+            self._decoder = UnitReader(
+                media,
+                stream_key=stream_key,
+                source=source,
+                max_height=max_height,
+                start_us=start_us,
+            )
+        else:
+            self._decoder = SampleDecoder(
+                media,
+                plan,
+                stream_key=stream_key,
+                source=source,
+                max_height=max_height,
+                start_us=start_us,
+                until_us=until_us,
+            )
         self._max_frames = max(1, max_frames)
         self._max_bytes = max_bytes
-        self._queue: deque[Frame | MediaProblem] = deque()
+        self._queue: deque[Picture | MediaProblem] = deque()
         self._queued_bytes = 0
         self._changed = threading.Condition()
         self._is_closing = False
         self._is_done = False
         self._failure: BaseException | None = None
         self._waits = 0
-        self._thread = threading.Thread(target=self._run, name=f"decode {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"decode {media.name}", daemon=True)
         self._thread.start()
 
-    def poll(self, max_frames: int) -> list[Frame | MediaProblem]:
+    def poll(self, max_frames: int) -> list[Picture | MediaProblem]:
         """Return what is ready, at most `max_frames` items, without waiting for the decoder.
 
         Raises:
@@ -138,7 +158,7 @@ class FrameReader:
             with self._changed:
                 self._is_done = True
 
-    def _put(self, item: Frame | MediaProblem) -> bool:
+    def _put(self, item: Picture | MediaProblem) -> bool:
         """Queue an item once there is room; False when the reader is being closed."""
         size = _size(item)
         with self._changed:
@@ -157,5 +177,5 @@ class FrameReader:
         )
 
 
-def _size(item: Frame | MediaProblem) -> int:
-    return len(item.data) if isinstance(item, Frame) else 0
+def _size(item: Picture | MediaProblem) -> int:
+    return 0 if isinstance(item, MediaProblem) else len(item.data)

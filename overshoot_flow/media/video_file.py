@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-import av
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
-from overshoot_flow.errors import MediaError
 from overshoot_flow.media.bitstream import AccessUnitFacts, inspect_h264, nal_length_size
+from overshoot_flow.media.containers import open_media
+from overshoot_flow.media.media_object import Media, MediaObject
 from overshoot_flow.media.planning import EncodedPicture
 from overshoot_flow.media.sampling import US_PER_S
 from overshoot_flow.media.timeline import Timeline
@@ -58,34 +58,6 @@ class MediaInfo:
     frames_estimate: int | None
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
-    try:
-        # Only local files: a playlist in disguise must not make us open the network.
-        container = av.open(os.fspath(path.absolute()), options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"cannot open {path}: {error.strerror or error}") from error
-    tracks = [
-        track
-        for track in container.streams.video
-        if not track.disposition & Disposition.attached_pic and track.codec_context is not None
-    ]
-    if not tracks:
-        container.close()
-        raise MediaError(f"{path} has no video track that can be decoded")
-    chosen = max(
-        tracks,
-        key=lambda track: (
-            bool(track.disposition & Disposition.default),
-            track.width * track.height,
-            -track.index,
-        ),
-    )
-    for other in container.streams:
-        if other.index != chosen.index:
-            other.discard = Discard.all
-    return container, chosen
-
-
 def _duration_us(container: InputContainer, stream: VideoStream) -> int | None:
     if stream.duration is not None and stream.time_base is not None:
         return int(stream.duration * stream.time_base * US_PER_S)
@@ -94,14 +66,16 @@ def _duration_us(container: InputContainer, stream: VideoStream) -> int | None:
     return None
 
 
-def probe(path: str | os.PathLike[str]) -> MediaInfo:
+def probe(media: str | os.PathLike[str] | MediaObject) -> MediaInfo:
     """Read what a file says about its video track.
 
     Raises:
         MediaError: The file cannot be opened or has no video track.
     """
-    container, stream = _open(Path(path))
-    with container:
+    container, stream, opened = open_media(
+        Path(media) if isinstance(media, str | os.PathLike) else media
+    )
+    with container, closing(opened) if opened is not None else nullcontext():
         duration_us = _duration_us(container, stream)
         fps = stream.average_rate or stream.guessed_rate
         frames: int | None = stream.frames or None
@@ -161,8 +135,8 @@ class VideoFile:
         MediaError: The file cannot be opened, or has no video track.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._container, self.stream = _open(path)
+    def __init__(self, media: Media) -> None:
+        self._container, self.stream, self._opened = open_media(media)
         stream = self.stream
         self._length_size = nal_length_size(stream.codec_context.extradata)
         self._codec = stream.codec_context.codec.canonical_name
@@ -186,6 +160,8 @@ class VideoFile:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+        if self._opened is not None:
+            self._opened.close()
 
     @property
     def promised_end_us(self) -> int | None:

@@ -58,11 +58,16 @@ class Fields:
 
     def optional_text(self, name: str) -> str | None:
         """A string, or None when it is missing or null."""
+        value = self.exact_text(name)
+        if value is not None and not is_unicode(value):
+            raise self.outside(name, "not Unicode: it has half of a surrogate pair")
+        return value
+
+    def exact_text(self, name: str) -> str | None:
+        """A string as it is, or None when it is missing or null; it need not be Unicode."""
         value = self._document.get(name)
         if value is not None and not isinstance(value, str):
             raise self.outside(name, "neither a text nor null")
-        if value is not None and not _encodable(value):
-            raise self.outside(name, "not Unicode: it has half of a surrogate pair")
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -116,7 +121,8 @@ class Fields:
         return [Fields.of(entry, f"{self.where}: {name}") for entry in value]
 
 
-def _encodable(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether `text` has no half of a surrogate pair."""
     # JSON can spell what no file and no Arrow column can hold.
     try:
         text.encode()

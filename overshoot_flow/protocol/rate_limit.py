@@ -99,7 +99,10 @@ class RateLimiter(Generic[Item]):
         return list(queue)
 
     def take(self, now_s: float) -> Item | None:
-        """Return the item that is to be sent now, or None; follow with exactly one `answered`."""
+        """Return the item that is to be sent now, or None.
+
+        Exactly one `answered`, `limited` or `not_sent` follows.
+        """
         if not self._turns or not self._may_send(now_s):
             return None
         camera = self._turns.popleft()
@@ -137,6 +140,10 @@ class RateLimiter(Generic[Item]):
         if self._lowest == 0 and self.in_flight == 0 and self._resets_s is None:
             # Nobody says when to go on, and no answer is due that could.
             self._resets_s = now_s + DEFAULT_PAUSE_S
+
+    def not_sent(self) -> None:
+        """What `take` gave was not sent after all."""
+        self.in_flight -= 1
 
     def limited(
         self, now_s: float, wall_s: float, facts: RateFacts, retry_after_s: float | None
@@ -182,7 +189,9 @@ class RateLimiter(Generic[Item]):
             self._limit = facts.limit
         window = facts.resets_at_s
         known = self._window_ends_at_s
-        if window is not None and known is not None and window < known:
+        # A window that a wrong clock puts far away must not silence those that follow.
+        is_known = known is not None and known <= wall_s + LONGEST_RESET_S
+        if window is not None and known is not None and is_known and window < known:
             # An answer that was overtaken speaks of a window that is over.
             return
         same_window = window is not None and window == known

@@ -1,9 +1,9 @@
 """The life of one leased stream's session, as a pure state machine.
 
     waiting → creating → connecting → live → draining → closed
-                  ▲          │          │        │
-                  └──────────┴──────────┘        │
-                     (a new stream)              │
+       ▲          │          │          │        │
+       └──────────┴──────────┴──────────┴────────┤
+                 (a new stream, later)           │
     any state but closed ────────────────────────┴──▶ failed
 
 The machine decides; `overshoot_flow.session` acts. A lost stream is replaced by a new one, a
@@ -52,6 +52,8 @@ class Remedy(StrEnum):
     """All streams of the key are in use; ask again, however long it takes."""
     NEW_STREAM = "new_stream"
     """Lease a new stream, a bounded number of times in a row."""
+    REST = "rest"
+    """No repetition helps now; but the question, the key or the credit may change."""
 
 
 _TERMINAL_END_REASONS: Final = frozenset({"insufficient_credits"})
@@ -66,16 +68,18 @@ _MOVES: Final[dict[SessionState, frozenset[SessionState]]] = {
 }
 
 
+def is_about_key(error: OvershootFlowError) -> bool:
+    """Say whether another key may do what this one may not."""
+    if isinstance(error, StreamEndedError):
+        return error.reason in _TERMINAL_END_REASONS
+    return isinstance(error, AuthenticationError | InsufficientCreditsError)
+
+
 def remedy_for(error: OvershootFlowError) -> Remedy:
     """Say what `error`, raised while a session works, asks for."""
     if isinstance(error, StreamLimitError):
         return Remedy.WAIT_FOR_SLOT
-    if isinstance(
-        error,
-        AuthenticationError | ConfigurationError | InsufficientCreditsError | RejectedRequestError,
-    ):
-        return Remedy.FAIL
-    if isinstance(error, StreamEndedError) and error.reason in _TERMINAL_END_REASONS:
+    if is_about_key(error) or isinstance(error, ConfigurationError | RejectedRequestError):
         return Remedy.FAIL
     return Remedy.NEW_STREAM
 
@@ -86,14 +90,23 @@ class SessionMachine:
 
     Args:
         max_restarts: New streams in a row, none of which gave an answer, before it fails.
+        rests: Whether it rests where another one would fail.
+
+    Attributes:
+        waits_for_slot: Whether the last fault was that no slot was free, and no answer came since.
+        still_waits_for_slot: Whether the last two faults were that no slot was free, and no answer
+            came between.
     """
 
     max_restarts: int
+    rests: bool = False
     state: SessionState = SessionState.WAITING
     failure: OvershootFlowError | None = None
     streams_created: int = 0
     fruitless_attempts: int = 0
     faults_in_a_row: int = 0
+    waits_for_slot: bool = False
+    still_waits_for_slot: bool = False
 
     @property
     def ended(self) -> bool:
@@ -117,15 +130,27 @@ class SessionMachine:
         """Note that the stream is fruitful, so that attempts are counted anew."""
         self.fruitless_attempts = 0
         self.faults_in_a_row = 0
+        self.waits_for_slot = False
 
-    def fault(self, error: OvershootFlowError) -> Remedy:
-        """Take in an error and go to `waiting` or `failed`; return what to do."""
+    def fault(self, error: OvershootFlowError, *, has_other_key: bool = False) -> Remedy:
+        """Take in an error and go to `waiting` or `failed`; return what to do.
+
+        Args:
+            error: What went wrong.
+            has_other_key: Whether it can be done with another key instead.
+        """
         remedy = remedy_for(error)
         self.faults_in_a_row += 1
-        if remedy is Remedy.NEW_STREAM:
+        waited, self.waits_for_slot = self.waits_for_slot, remedy is Remedy.WAIT_FOR_SLOT
+        self.still_waits_for_slot = waited and self.waits_for_slot
+        if has_other_key:
+            remedy = Remedy.NEW_STREAM
+        elif remedy is Remedy.NEW_STREAM:
             self.fruitless_attempts += 1
             if self.fruitless_attempts > self.max_restarts:
                 remedy = Remedy.FAIL
+        if remedy is Remedy.FAIL and self.rests:
+            remedy = Remedy.REST
         if remedy is Remedy.FAIL:
             self.state = SessionState.FAILED
             self.failure = error

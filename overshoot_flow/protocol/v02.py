@@ -67,7 +67,7 @@ def create_stream(inference: Inference, source: Source) -> Request:
                 "prompt": inference.prompt,
                 "backend": inference.backend,
                 "model": inference.model,
-                "output_schema_json": inference.output_schema,
+                "output_schema_json": inference.json_schema,
                 "max_output_tokens": inference.max_output_tokens,
             },
         },

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from overshoot_flow.config import check_prompt
@@ -14,19 +13,9 @@ from overshoot_flow.errors import ConfigurationError, LimitError
 from overshoot_flow.protocol.fields import Fields
 from overshoot_flow.protocol.requests import Repeat, Request
 from overshoot_flow.protocol.v1_uri import FrameReference, SegmentReference
+from overshoot_flow.schema_mode import SchemaMode as SchemaMode  # noqa: PLC0414 - part of a question
 
 _SCHEMA_NAME: Final = "answer"
-
-
-class SchemaMode(StrEnum):
-    """How the service learns of the output schema; the answer is checked here in any case."""
-
-    STRICT = "strict"
-    """As `response_format`: the service holds the model to it."""
-    PROMPT_ONLY = "prompt_only"
-    """As part of the prompt: some models are much slower when they are held to a schema."""
-    OFF = "off"
-    """Not at all: the prompt says it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +127,15 @@ class ChatRequest:
         )
 
 
-def chat_completion(question: ChatRequest) -> Request:
-    """Ask `question`; whether to repeat it is decided by the limiter, because it costs money."""
+def chat_completion(question: ChatRequest, *, stream: bool = False) -> Request:
+    """Ask `question`; whether to repeat it is decided by the limiter, because it costs money.
+
+    With `stream` the answer comes as the events that `v1_events` reads.
+    """
     body: dict[str, Any] = {"model": question.model, "messages": _messages(question)}
+    if stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
     if question.max_completion_tokens is not None:
         body["max_completion_tokens"] = question.max_completion_tokens
     if question.thread_id is not None:
@@ -212,7 +207,7 @@ class ChatAnswer:
         id: The service's id of it, or None.
         model: The model that answered, or None if it is not told.
         text: The answer; a JSON document as text when a schema was given. None when the model
-            called a tool or was silenced.
+            called a tool or was silenced. It may have halves of surrogate pairs.
         finish_reason: `stop`, `length`, `tool_calls`, `content_filter`, or None.
         usage: Tokens, or None if they are not told.
         thread_id: The prompt cache's name, or None.
@@ -247,7 +242,8 @@ class ChatAnswer:
         return cls(
             id=fields.optional_text("id"),
             model=fields.optional_text("model"),
-            text=message.optional_text("content"),
+            # What is said is data: the caller judges it, and keeps it as it is.
+            text=message.exact_text("content"),
             finish_reason=choices[0].optional_text("finish_reason"),
             usage=_usage(fields.child("usage"), cache),
             thread_id=None if cache is None else cache.optional_text("thread_id"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from overshoot_flow.model_limits import ModelLimits
 from overshoot_flow.protocol.v1_chat import ImagePart, MediaPart, VideoPart
-from overshoot_flow.protocol.v1_models import ModelLimits
 from overshoot_flow.protocol.v1_uri import FrameIndex, FrameReference, SegmentReference
 from overshoot_flow.protocol.windows import evenly
 

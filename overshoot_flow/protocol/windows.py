@@ -177,6 +177,37 @@ class EveryFrame:
         return range(len(pts_us))
 
 
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """Another plan's windows for a medium that begins at `origin_us` instead of 0."""
+
+    plan: WindowPlan
+    origin_us: int
+
+    def windows_of(self, pts_us: int, duration_us: int) -> Sequence[Window]:
+        """Return the windows that hold the picture, none before the origin."""
+        windows = self.plan.windows_of(pts_us - self.origin_us, duration_us)
+        return [self._moved(window, self.origin_us) for window in windows]
+
+    def last_start_us(self, end_us: int) -> int:
+        """Return where the last window of a medium that ends at `end_us` begins."""
+        return self.plan.last_start_us(end_us - self.origin_us) + self.origin_us
+
+    def choose(self, window: Window, pts_us: Sequence[int]) -> Sequence[int]:
+        """Choose as the other plan does."""
+        moved = self._moved(window, -self.origin_us)
+        return self.plan.choose(moved, [moment_us - self.origin_us for moment_us in pts_us])
+
+    @staticmethod
+    def _moved(window: Window, by_us: int) -> Window:
+        return Window(window.start_us + by_us, window.end_us + by_us)
+
+
+def from_origin(plan: WindowPlan, origin_us: int) -> WindowPlan:
+    """Return `plan` for a medium that begins at `origin_us`."""
+    return Shifted(plan, origin_us) if origin_us else plan
+
+
 P = TypeVar("P", bound=Picture)
 
 

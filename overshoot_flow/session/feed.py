@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from overshoot_flow.assignment import Assignment
 from overshoot_flow.media.access_units import needs_predecessor
 from overshoot_flow.results import GapReason
 from overshoot_flow.session.inbox import End, Inbox, NotPublished
@@ -19,8 +21,11 @@ REPLAY_BYTES: Final = 128 * 1024 * 1024
 """Pixels of unanswered frames that are kept for publishing them again on a new stream. Beyond it
 the oldest ones' pixels are let go (counted): on a lost stream they become a gap record."""
 
-UNDECODABLE_PER_RECORD: Final = 1000
-"""So many neighbours without a key frame make a record at the latest, to bound the memory."""
+FRAMES_PER_RECORD: Final = 1000
+"""So many lost neighbours make a record at the latest, to bound the memory."""
+
+_PASSED_OVER_TOGETHER_S: Final = 1.0
+"""Frames that are passed over make one record until none has come for this long."""
 
 
 @dataclass(slots=True)
@@ -31,6 +36,11 @@ class Feed:
         inbox: Items from the engine.
         account: The stream's account: frames are released there, pieces are put there.
         outcomes: Makes the records.
+
+    Attributes:
+        pixels_let_go: Frames whose pixels were let go although they were not answered yet.
+        ended: Whether the end of media has come.
+        assignment: What is to be asked from here on; None after `take_assignment`.
     """
 
     inbox: Inbox
@@ -39,6 +49,8 @@ class Feed:
     replay_bytes: int = REPLAY_BYTES
     pixels_let_go: int = 0
     ended: bool = False
+    assignment: Assignment | None = None
+    _interrupted: asyncio.Event = field(default_factory=asyncio.Event)
     _ready: deque[PendingFrame] = field(default_factory=deque)
     _kept: deque[PendingFrame] = field(default_factory=deque)
     _kept_bytes: int = 0
@@ -46,22 +58,72 @@ class Feed:
     _undecodable: list[PendingFrame] = field(default_factory=list)
 
     async def next_frame(self) -> PendingFrame | None:
-        """Wait for the next frame to publish; None at the end of media.
+        """Wait for the next frame to publish; None at the end of media, or when interrupted.
 
         It stays the next one until `take_next`, so that nothing is lost when publishing fails.
+        A new assignment interrupts too, and comes before the frames that it is for.
         """
-        while not self._ready and not self.ended:
-            item = await self.inbox.get()
+        while not self._ready and not self.ended and not self._is_interrupted:
+            item = await self.inbox.get(unless=self._interrupted)
             if isinstance(item, End):
                 self.ended = True
+            elif isinstance(item, Assignment):
+                self.assignment = item
             elif isinstance(item, NotPublished):
                 self._not_published(item)
-            else:
+            elif item is not None:
                 self._ready.append(PendingFrame.of(item))
         self._flush_filtered()
         if not self._ready:
             self._flush_undecodable()
-        return self._ready[0] if self._ready else None
+        return self._ready[0] if self._ready and not self._is_interrupted else None
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return self.assignment is not None or self._interrupted.is_set()
+
+    def interrupt(self) -> None:
+        """Let `next_frame` return None until `resume`; to be called in the session's loop."""
+        self._interrupted.set()
+        self.inbox.wake()
+
+    def resume(self) -> None:
+        """Give out frames again."""
+        self._interrupted.clear()
+
+    def take_assignment(self) -> Assignment | None:
+        """Take the newest assignment that has come, if there is one."""
+        taken, self.assignment = self.assignment, None
+        return taken
+
+    async def pass_over(self, until: Awaitable[object], reason: GapReason, detail: str) -> None:
+        """Record frames as lost until something is done, the media ends, or an interruption."""
+        waiting = asyncio.ensure_future(until)
+        lost: list[PendingFrame] = []
+        try:
+            while not waiting.done():
+                getting = asyncio.ensure_future(self.next_frame())
+                await asyncio.wait(
+                    {waiting, getting},
+                    timeout=_PASSED_OVER_TOGETHER_S if lost else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                pending = await _result_or_none(getting)
+                if pending is not None:
+                    self.take_next()
+                    pending.frame = None
+                    lost.append(pending)
+                elif self.ended or self._is_interrupted:
+                    break
+                if lost and (pending is None or len(lost) >= FRAMES_PER_RECORD):
+                    self.account.put(self.outcomes.lost(lost, reason, detail))
+                    lost = []
+        finally:
+            if lost:
+                self.account.put(self.outcomes.lost(lost, reason, detail))
+            waiting.cancel()
+        if waiting.done() and not waiting.cancelled():
+            waiting.result()
 
     async def first_frame(self) -> PendingFrame | None:
         """Wait for a frame that a receiver can begin with; those before it are recorded."""
@@ -80,7 +142,7 @@ class Feed:
         self.take_next()
         pending.frame = None
         self._undecodable.append(pending)
-        if len(self._undecodable) >= UNDECODABLE_PER_RECORD:
+        if len(self._undecodable) >= FRAMES_PER_RECORD:
             self._flush_undecodable()
 
     def _flush_undecodable(self) -> None:
@@ -154,21 +216,42 @@ class Feed:
         self._ready.extendleft(reversed(frames))
 
     async def discard_rest(
-        self, frames: Sequence[PendingFrame], reason: GapReason, detail: str
+        self,
+        frames: Sequence[PendingFrame],
+        reason: GapReason,
+        detail: str,
+        *,
+        for_good: bool = False,
     ) -> None:
-        """Record `frames` and everything until the end of media as lost.
+        """Give up `frames` and everything until the end of media.
 
-        The source learns that nothing more is wanted; what it has emitted still arrives here.
+        The source learns that nothing more is wanted; what it has emitted still arrives here. It
+        is left to another part of the run, if there can be one. `for_good` says that none would
+        want it either; then it is recorded as lost.
         """
         lost = list(frames)
         self._flush_undecodable()
-        self.account.refuse(self.outcomes.step_id)
-        while (pending := await self.next_frame()) is not None:
+        self.account.refuse(self.outcomes.step_id, gave_up=not for_good)
+        while not (self.ended and not self._ready):
+            self.resume()
+            self.take_assignment()
+            if (pending := await self.next_frame()) is None:
+                continue
             self.take_next()
             pending.frame = None
             lost.append(pending)
-        if lost:
+        if self.account.resumable and not for_good:
+            self.account.leave(self.outcomes.step_id, len(lost), reason)
+        elif lost:
             self.account.put(self.outcomes.lost(lost, reason, detail))
+
+
+async def _result_or_none(getting: asyncio.Future[PendingFrame | None]) -> PendingFrame | None:
+    """Return what was got; when nothing was, stop getting it: nothing is lost by that."""
+    if not getting.done():
+        getting.cancel()
+        await asyncio.wait({getting})
+    return None if getting.cancelled() else getting.result()
 
 
 def _can_begin(pending: PendingFrame) -> bool:

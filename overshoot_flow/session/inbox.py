@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from overshoot_flow.assignment import Assignment
 from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.media.access_units import Picture
 from overshoot_flow.results import GapReason
@@ -40,7 +41,7 @@ class End:
     """No frame comes any more."""
 
 
-InboxItem: TypeAlias = Picture | NotPublished | End
+InboxItem: TypeAlias = Picture | NotPublished | Assignment | End
 
 
 class Inbox:
@@ -72,12 +73,21 @@ class Inbox:
         with self._lock:
             return self._items.popleft() if self._items else None
 
-    async def get(self) -> InboxItem:
-        """Wait for the oldest item and take it."""
+    async def get(self, unless: asyncio.Event | None = None) -> InboxItem | None:
+        """Wait for the oldest item and take it; None as soon as `unless` is set.
+
+        Whoever sets `unless` calls `wake` too.
+        """
         while (item := self.get_nowait()) is None:
+            if unless is not None and unless.is_set():
+                return None
             self._filled.clear()
             with self._lock:
                 empty = not self._items
             if empty:
                 await self._filled.wait()
         return item
+
+    def wake(self) -> None:
+        """Let a waiting `get` look again; to be called in the event loop."""
+        self._filled.set()

@@ -15,7 +15,7 @@ from overshoot_flow.protocol.v02 import (
 )
 from overshoot_flow.transport.livekit_publisher import LiveKitPublisher
 from overshoot_flow.transport.publisher import Publisher
-from overshoot_flow.transport_config import NativeRoom, SdpOffer, UserRooms
+from overshoot_flow.transport_config import Inline, NativeRoom, SdpOffer, UserRooms
 
 if TYPE_CHECKING:
     from overshoot_flow.transport.webrtc_publisher import WebRtcPublisher
@@ -61,6 +61,9 @@ async def open_ingress(service: Service, stream_key: str) -> Ingress:
             return _UserRoomIngress(service, rooms, stream_key)
         case SdpOffer() as offer:
             return await _OfferedIngress.opened(service, offer)
+        case Inline():
+            msg = "without a stream there is no way into one"
+            raise RuntimeError(msg)
 
 
 class _NativeIngress:

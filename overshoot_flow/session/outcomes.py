@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from overshoot_flow.config import Inference
 from overshoot_flow.media.access_units import Picture
@@ -22,7 +22,9 @@ from overshoot_flow.results import (
     Usage,
     result_id,
 )
-from overshoot_flow.schema.json_schema import OutputSchema, Rejected
+from overshoot_flow.schema.json_schema import OutputSchema, Parsed, Rejected
+from overshoot_flow.schema.repair import check_answer
+from overshoot_flow.session.answered_questions import AnsweredQuestions
 from overshoot_flow.session.clock import Clock
 from overshoot_flow.session.inbox import NotPublished
 
@@ -41,6 +43,8 @@ class PendingFrame:
     frame: Picture | None
     released: bool = False
     """Whether the source was told that this frame has left the way to the publisher."""
+    published_at_s: float | None = None
+    """Monotonic time at which it was handed to the sender, the last time."""
 
     @classmethod
     def of(cls, frame: Picture) -> PendingFrame:
@@ -52,6 +56,18 @@ class PendingFrame:
             capture_basis=frame.capture_basis,
             frame=frame,
         )
+
+    @property
+    def picture(self) -> Picture:
+        """The picture of a frame that is not published yet.
+
+        Raises:
+            RuntimeError: It was let go: a defect of the caller.
+        """
+        if self.frame is None:
+            msg = "an unpublished frame has lost its picture"
+            raise RuntimeError(msg)
+        return self.frame
 
     @property
     def end_us(self) -> int:
@@ -67,6 +83,8 @@ class Delivery:
     height: int | None = None
     captured: int = 0
     sent: int | None = None
+    connection: int = 0
+    """Which connection of the process has counted; each one begins at 0."""
     key_frames: KeyFrameStatistics | None = None
     """Set when encoded video is published as it is."""
 
@@ -75,6 +93,9 @@ class Delivery:
 class OutcomeFactory:
     """Makes the pieces of one stream key.
 
+    Every outcome gets a plain copy of the labels: it may cross processes, which not every mapping
+    can.
+
     Args:
         step_id: The `infer` step that the pieces belong to.
         stream_key: Key of the source partition.
@@ -82,6 +103,7 @@ class OutcomeFactory:
         inference: What is asked.
         schema: The compiled output schema, or None for text answers.
         clock: Gives the time of recording.
+        labels: Names and values of the user's own for every outcome.
     """
 
     step_id: str
@@ -92,6 +114,16 @@ class OutcomeFactory:
     clock: Clock
     frontier_us: int = 0
     """Where the newest settled media ends."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    _answered: AnsweredQuestions = field(default_factory=AnsweredQuestions, init=False, repr=False)
+
+    def ask(
+        self, inference: Inference, schema: OutputSchema | None, labels: Mapping[str, str]
+    ) -> None:
+        """From here on this is asked."""
+        self.inference = inference
+        self.schema = schema
+        self.labels = labels
 
     def _piece(self, start_us: int, end_us: int, *outcomes: Outcome) -> Piece:
         self.frontier_us = max(self.frontier_us, end_us)
@@ -133,20 +165,24 @@ class OutcomeFactory:
         delivery: Delivery,
     ) -> Result | Failure:
         identity = result_id(self.stream_key, message.stream_id, message.id)
-        output = None
-        rejected: Rejected | None
+        parsed: Parsed | None = None
+        rejected: Rejected | None = None
         if not message.ok:
             rejected = Rejected(FailureReason.MODEL_ERROR, message.error or "the model failed")
         elif self.schema is not None:
-            verdict = self.schema.check(message.result or "", message.finish_reason)
-            rejected = verdict if isinstance(verdict, Rejected) else None
-            output = None if isinstance(verdict, Rejected) else verdict.document
+            verdict = check_answer(
+                self.schema, message.result or "", message.finish_reason, self.inference.repair
+            )
+            if isinstance(verdict, Rejected):
+                rejected = verdict
+            else:
+                parsed = verdict
         elif message.finish_reason == "content_filter":
             rejected = Rejected(FailureReason.CONTENT_FILTER, "the service's filter withheld it")
-        else:
-            rejected = None
+        captured = [f for f in settlement.covered if f.captured_at_us is not None]
+        schema_json = None if self.schema is None else self.schema.canonical
         if rejected is not None:
-            return self._failure(
+            failure = self._failure(
                 rejected,
                 identity,
                 interval,
@@ -161,7 +197,20 @@ class OutcomeFactory:
                 finish_reason=message.finish_reason,
                 received_at_us=received_at_us,
             )
-        captured = [f for f in settlement.covered if f.captured_at_us is not None]
+            return replace(
+                failure,
+                captured_start_us=captured[0].captured_at_us if captured else None,
+                captured_end_us=captured[-1].captured_at_us if captured else None,
+                capture_basis=captured[-1].capture_basis if captured else "media",
+                inference_latency_ms=message.inference_latency_ms,
+                total_latency_ms=message.total_latency_ms,
+                delivered_width=delivery.width,
+                delivered_height=delivery.height,
+                frames_published_total=delivery.captured,
+                frames_sent_total=delivery.sent,
+                schema_json=schema_json,
+            )
+        question = self._answered.by_prompt(self.inference, message.prompt)
         settled_start_us, settled_end_us = _settled_span(settlement)
         return Result(
             result_id=identity,
@@ -177,10 +226,11 @@ class OutcomeFactory:
             mode=self.inference.mode.name,
             backend=message.model_backend or self.inference.backend,
             model=message.model_name or self.inference.model,
-            prompt=message.prompt or self.inference.prompt,
-            prompt_version=self.inference.prompt_version,
+            prompt=question.prompt,
+            prompt_version=question.version,
             raw_text=message.result or "",
-            output=output,
+            output=None if parsed is None else parsed.document,
+            repaired=parsed is not None and parsed.repaired,
             finish_reason=message.finish_reason,
             inference_latency_ms=message.inference_latency_ms,
             total_latency_ms=message.total_latency_ms,
@@ -193,6 +243,8 @@ class OutcomeFactory:
             frames_between=len(settlement.between),
             settled_start_us=settled_start_us,
             settled_end_us=settled_end_us,
+            schema_json=schema_json,
+            labels=dict(self.labels),
         )
 
     def _failure(
@@ -212,6 +264,7 @@ class OutcomeFactory:
         raw_text: str | None = None,
         finish_reason: str | None = None,
     ) -> Failure:
+        question = self._answered.by_prompt(self.inference, prompt)
         return Failure(
             result_id=identity,
             stream_key=self.stream_key,
@@ -227,8 +280,8 @@ class OutcomeFactory:
             mode=self.inference.mode.name,
             backend=backend or self.inference.backend,
             model=model or self.inference.model,
-            prompt=prompt or self.inference.prompt,
-            prompt_version=self.inference.prompt_version,
+            prompt=question.prompt,
+            prompt_version=question.version,
             raw_text=raw_text,
             finish_reason=finish_reason,
             received_at_us=received_at_us,
@@ -236,6 +289,7 @@ class OutcomeFactory:
             frames_between=between,
             settled_start_us=settled[0],
             settled_end_us=settled[1],
+            labels=dict(self.labels),
         )
 
     def deadline(self, frames: Sequence[PendingFrame], stream_id: str | None) -> Piece:
@@ -252,7 +306,9 @@ class OutcomeFactory:
         )
         return self._piece(interval.start_us, interval.end_us, failure)
 
-    def outside_contract(self, raw_text: str, detail: str, stream_id: str) -> Piece:
+    def outside_contract(
+        self, raw_text: str, detail: str, stream_id: str, raw_bytes: bytes | None = None
+    ) -> Piece:
         """A message that cannot be read; what it was about is unknown, so it settles nothing."""
         at = MediaInterval(self.frontier_us, self.frontier_us, 0)
         failure = self._failure(
@@ -265,6 +321,7 @@ class OutcomeFactory:
             raw_text=raw_text,
             received_at_us=self.clock.wall_us(),
         )
+        failure = replace(failure, raw_bytes=raw_bytes)
         return self._piece(at.start_us, at.end_us, failure)
 
     def lost(self, frames: Sequence[PendingFrame], reason: GapReason, detail: str) -> Piece:
@@ -295,6 +352,7 @@ class OutcomeFactory:
                 detail=item.detail,
                 frames_lost=item.frames,
                 recorded_at_us=self.clock.wall_us(),
+                labels=dict(self.labels),
             )
         return self._piece(item.start_us, item.end_us, outcome)
 
@@ -309,6 +367,7 @@ class OutcomeFactory:
             seconds_charged=answer.seconds_charged,
             cost_cents=answer.cost_cents,
             credits_remaining_cents=answer.credits_remaining_cents,
+            labels=dict(self.labels),
         )
         return self._piece(self.frontier_us, self.frontier_us, usage)
 
@@ -323,6 +382,7 @@ class OutcomeFactory:
             detail=detail,
             frames_lost=len(frames),
             recorded_at_us=self.clock.wall_us(),
+            labels=dict(self.labels),
         )
 
 

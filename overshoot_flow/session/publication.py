@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from overshoot_flow.errors import PublishError
@@ -15,7 +17,22 @@ from overshoot_flow.transport.publisher import Publisher
 _ROOM_POLL_S: Final = 0.05
 _STATISTICS_TIMEOUT_S: Final = 2.0
 
+_CONNECTIONS: Final = itertools.count(1)
+
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture that was handed to the sender.
+
+    Attributes:
+        connection: On which connection of the process.
+        number: How many pictures were handed over on it before, repeated ones included.
+    """
+
+    connection: int
+    number: int
 
 
 class Publication:
@@ -35,10 +52,21 @@ class Publication:
         self._new_publisher = new_publisher
         self._publisher: Publisher | None = None
         self._is_connected = False
+        self._connection_number = 0
         self._shown: Picture | None = None
         # Held by whoever uses the connection or replaces it.
         self._connection = asyncio.Lock()
         self.delivery = Delivery()
+
+    @property
+    def connection(self) -> int:
+        """Which connection of the process it has now, or had last."""
+        return self._connection_number
+
+    @property
+    def captured(self) -> int:
+        """Pictures handed over on the present connection, repeated ones included."""
+        return 0 if self._publisher is None else self._publisher.pictures_captured
 
     async def begin(self, first: Picture) -> None:
         """Connect and show the first picture.
@@ -50,11 +78,11 @@ class Publication:
             self._publisher = self._new_publisher()
             await self._connect(first)
 
-    async def show(self, picture: Picture) -> bool:
+    async def show(self, picture: Picture) -> Shown | None:
         """Hand `picture` over as soon as the room takes pictures.
 
         Returns:
-            False if the far side lacks what the picture depends on, so that it was not sent.
+            None if the far side lacks what the picture depends on, so that it was not sent.
 
         Raises:
             PublishError: The sender does not take it, or no connection came about.
@@ -67,15 +95,15 @@ class Publication:
                     # Pixels and access units need tracks of their own.
                     await self._disconnect()
                 if not self._can_follow(picture):
-                    return False
+                    return None
                 if not self._is_connected:
                     await self._connect(picture)
-                    return True
+                    return Shown(self._connection_number, 0)
                 publisher = self._connected
                 if publisher.flowing.is_set():
                     await publisher.capture(picture)
                     self._shown = picture
-                    return True
+                    return Shown(self._connection_number, publisher.pictures_captured - 1)
             # The SDK reconnects, or `stay` is about to connect another publisher.
             await asyncio.sleep(_ROOM_POLL_S)
 
@@ -116,6 +144,7 @@ class Publication:
                 height=statistics.height or None,
                 captured=self._connected.pictures_captured,
                 sent=statistics.pictures_sent,
+                connection=self._connection_number,
                 key_frames=statistics.key_frames,
             )
 
@@ -135,6 +164,7 @@ class Publication:
         self._shown = first
         await self._connected.connect(first)
         self._is_connected = True
+        self._connection_number = next(_CONNECTIONS)
 
     async def _disconnect(self) -> None:
         self._is_connected = False

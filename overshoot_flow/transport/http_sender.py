@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import httpx
 
@@ -34,6 +34,10 @@ _BACKOFF_S: Final = (0.25, 4.0)
 _FIRST_REDIRECT_STATUS: Final = 300
 _FIRST_ERROR_STATUS: Final = 400
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+
+
+TakePiece: TypeAlias = Callable[[bytes], bool]
+"""Takes a piece of an answer's body; true when no more is needed."""
 
 
 class ReadError(Protocol):
@@ -86,6 +90,7 @@ class HttpSender:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
         note_headers: Callable[[Mapping[str, str]], None] = lambda _: None,
+        take_piece: TakePiece | None = None,
     ) -> bytes:
         """Return the body of the answer, after as many attempts as the request allows.
 
@@ -94,6 +99,8 @@ class HttpSender:
             headers: What it carries besides the key.
             timeout_s: Bound of each attempt, or None for the service's own.
             note_headers: Takes the headers of every answer, also of an error.
+            take_piece: Takes the body as it comes, and says when it has enough; what is returned
+                is empty then. Only for a request that is never repeated. What it raises passes.
 
         Raises:
             TransportError: The network failed.
@@ -103,7 +110,11 @@ class HttpSender:
         while True:
             try:
                 return await self._send_once(
-                    request, headers or {}, timeout_s or self._timeout_s, note_headers
+                    request,
+                    headers or {},
+                    timeout_s or self._timeout_s,
+                    note_headers,
+                    take_piece,
                 )
             except (
                 TransportError,
@@ -127,24 +138,31 @@ class HttpSender:
         headers: Mapping[str, str],
         timeout_s: float,
         note_headers: Callable[[Mapping[str, str]], None],
+        take_piece: TakePiece | None,
     ) -> bytes:
         where = f"{request.method} {request.path}"
         try:
             # httpx bounds each read, not the whole: an answer that trickles would never end.
-            async with asyncio.timeout(timeout_s):
-                response = await self._client.request(
+            async with (
+                asyncio.timeout(timeout_s),
+                self._client.stream(
                     request.method,
                     f"{self._root_url}{request.path}" if request.at_host_root else request.path,
                     json=request.body,
                     headers={**headers, "authorization": f"Bearer {self._key.reveal()}"},
-                )
+                ) as response,
+            ):
+                note_headers(response.headers)
+                if take_piece is not None and response.is_success:
+                    await _hand_over(response, take_piece)
+                    return b""
+                await response.aread()
         except _NEVER_SENT as error:
             raise _NeverSentError(f"{where}: no connection ({type(error).__name__})") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransportError(f"{where}: {type(error).__name__}") from None
         except TimeoutError:
             raise TransportError(f"{where}: no answer in {timeout_s:g} s") from None
-        note_headers(response.headers)
         if response.status_code >= _FIRST_ERROR_STATUS:
             raise self._read_error(
                 request,
@@ -159,6 +177,12 @@ class HttpSender:
                 "the API key along; give the base URL that it leads to"
             )
         return response.content
+
+
+async def _hand_over(response: httpx.Response, take_piece: TakePiece) -> None:
+    async for piece in response.aiter_bytes():
+        if take_piece(piece):
+            return
 
 
 def _new_client(service: Service) -> httpx.AsyncClient:

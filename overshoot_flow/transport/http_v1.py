@@ -20,8 +20,9 @@ from overshoot_flow.protocol.rate_limit import RateFacts
 from overshoot_flow.protocol.requests import Request
 from overshoot_flow.protocol.v1_chat import ChatAnswer, ChatRequest, chat_completion
 from overshoot_flow.protocol.v1_errors import read_error
+from overshoot_flow.protocol.v1_events import AnswerEvents
 from overshoot_flow.protocol.v1_regions import Regions
-from overshoot_flow.transport.http_sender import HttpSender
+from overshoot_flow.transport.http_sender import HttpSender, TakePiece
 
 CHAT_TIMEOUT_S: Final = 60.0
 """Bound of one chat completion: a model takes longer than an endpoint that only looks things up."""
@@ -103,17 +104,38 @@ class OvershootV1:
         finally:
             self._regions.forget(stream_id)
 
-    async def ask(self, question: ChatRequest) -> Asked:
-        """Ask once; what fails is a value: the caller decides what becomes of the window."""
+    async def ask(
+        self, question: ChatRequest, on_text: Callable[[str], None] | None = None
+    ) -> Asked:
+        """Ask once; what fails is a value: the caller decides what becomes of the window.
+
+        Args:
+            question: The question.
+            on_text: Takes the answer's text piece by piece, as the model writes it; None for an
+                answer that comes in one piece. What it raises passes. An answer that breaks off
+                is a `TransportError`, however much of its text was there.
+        """
         told: dict[str, str] = {}
         outcome: ChatAnswer | ServiceError | TransportError
+        events = AnswerEvents()
+
+        def take_piece(piece: bytes) -> bool:
+            if (text := events.take(piece)) and on_text is not None:
+                on_text(text)
+            return events.done
+
         try:
             body = await self._send(
-                chat_completion(question),
+                chat_completion(question, stream=on_text is not None),
                 timeout_s=self._chat_timeout_s,
                 note_headers=_keeper(told),
+                take_piece=None if on_text is None else take_piece,
             )
-            outcome = ChatAnswer.parse(read_json(body, "POST /chat/completions"))
+            outcome = (
+                ChatAnswer.parse(read_json(body, "POST /chat/completions"))
+                if on_text is None
+                else events.answer()
+            )
         except (ServiceError, TransportError) as error:
             outcome = error
         return Asked(outcome=outcome, rate=RateFacts.of(told))
@@ -143,6 +165,7 @@ class OvershootV1:
         *,
         timeout_s: float | None = None,
         note_headers: Callable[[Mapping[str, str]], None] = lambda _: None,
+        take_piece: TakePiece | None = None,
     ) -> bytes:
         region = self._regions.of(request.stream_ids)
 
@@ -152,6 +175,7 @@ class OvershootV1:
                 headers={} if region is None else {v1.REGION_HEADER: region},
                 timeout_s=timeout_s,
                 note_headers=note_headers,
+                take_piece=take_piece,
             )
 
         try:

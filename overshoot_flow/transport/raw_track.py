@@ -8,6 +8,8 @@ pressure frames are dropped instead, which the statistics count.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from livekit import rtc
@@ -19,6 +21,7 @@ HOLD_INTERVAL_S: Final = 0.066
 """A picture without a successor is sent again this often. A receiver's jitter buffer gives a
 picture out only when the next one begins, and a silent sender looks like a lost one."""
 
+_PAUSE_POLL_S: Final = 0.02
 _BITS_PER_PIXEL_PER_S: Final = 4.0
 _BITRATE_RANGE: Final = (800_000, 12_000_000)
 _MAX_FRAMERATE: Final = 60.0
@@ -30,8 +33,26 @@ def bitrate_for(width: int, height: int) -> int:
     return min(high, max(low, round(width * height * _BITS_PER_PIXEL_PER_S)))
 
 
+@dataclass(slots=True)
+class Repeats:
+    """How a picture without a successor is repeated; whoever made it may change it at any time.
+
+    Attributes:
+        interval_s: It is sent again this often.
+        paused: Whether it is not sent again at all.
+    """
+
+    interval_s: float = HOLD_INTERVAL_S
+    paused: bool = False
+
+
 class RawTrack:
     """A track of the size of `first`.
+
+    Args:
+        first: The first picture.
+        repeats: How pictures are repeated.
+        on_captured: Called after every hand-over to the encoder, repeated pictures included.
 
     Attributes:
         track: The SDK's track.
@@ -43,7 +64,11 @@ class RawTrack:
     """A raw track makes key frames whenever it is asked."""
     awaits_key_frame = False
 
-    def __init__(self, first: Frame) -> None:
+    def __init__(
+        self, first: Frame, repeats: Repeats, on_captured: Callable[[], None] = lambda: None
+    ) -> None:
+        self._repeats = repeats
+        self._on_captured = on_captured
         self._source = rtc.VideoSource(first.width, first.height)
         self._shown: rtc.VideoFrame | None = None
         self._shown_anew = asyncio.Event()
@@ -72,16 +97,21 @@ class RawTrack:
     def _send(self, picture: rtc.VideoFrame) -> None:
         self._source.capture_frame(picture)
         self.pictures_captured += 1
+        self._on_captured()
 
     async def attend(self, flowing: asyncio.Event) -> None:
         """Repeat a picture without a successor while `flowing` is set, until cancelled."""
         while True:
             self._shown_anew.clear()
+            is_paused = self._repeats.paused
+            # After a pause the full time passes before the first repetition.
+            interval_s = _PAUSE_POLL_S if is_paused else self._repeats.interval_s
             try:
-                async with asyncio.timeout(HOLD_INTERVAL_S):
+                async with asyncio.timeout(interval_s):
                     await self._shown_anew.wait()
             except TimeoutError:
-                if self._shown is not None and flowing.is_set():
+                wanted = flowing.is_set() and not is_paused and not self._repeats.paused
+                if self._shown is not None and wanted:
                     self._send(self._shown)
 
     def connection_renewed(self) -> None:

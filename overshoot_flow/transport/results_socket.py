@@ -59,10 +59,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A message outside the contract: what it was, and what is wrong with it."""
+    """A message outside the contract: what it was, and what is wrong with it.
+
+    `raw_bytes` are set where the message was no text; `raw_text` then is as much of it as is.
+    """
 
     raw_text: str
     detail: str
+    raw_bytes: bytes | None = None
 
 
 class _ConnectHere(connect):
@@ -217,8 +221,9 @@ class ResultsSocket:
         try:
             return Received(ResultMessage.parse(text), received_at_s, received_at_us)
         except TransportError as error:
-            raw_text = text if isinstance(text, str) else text.decode(errors="replace")
-            return Malformed(raw_text, str(error))
+            if isinstance(text, str):
+                return Malformed(text, str(error))
+            return Malformed(text.decode(errors="replace"), str(error), text)
 
     def _ended_by(self, error: Exception) -> OvershootFlowError | None:
         """Return what ends the answers for good, or None for a fault of the network."""

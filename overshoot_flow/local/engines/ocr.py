@@ -15,7 +15,7 @@ import rapidocr
 from rapidocr.utils.output import RapidOCROutput
 
 from overshoot_flow.errors import ConfigurationError
-from overshoot_flow.local.engines.base import EngineAnswer, SeenFrame
+from overshoot_flow.local.engines.base import EngineAnswer, Question, SeenFrame
 from overshoot_flow.local.engines.fill import Findings, Json, fill, integers_in
 from overshoot_flow.local.engines.pixels import luma_plane
 from overshoot_flow.local.engines.readings import rows, value_after
@@ -70,12 +70,7 @@ class OcrEngine:
         """Return `"ocr"`."""
         return "ocr"
 
-    def answer(
-        self,
-        frames: Sequence[SeenFrame],
-        prompt: str,  # noqa: ARG002 (what is written does not depend on the question)
-        output_schema: dict[str, Any] | None,
-    ) -> EngineAnswer:
+    def answer(self, frames: Sequence[SeenFrame], question: Question) -> EngineAnswer:
         """Read the middle frame; without a schema the answer is its text."""
         frame = frames[len(frames) // 2]
         lines = self._read(frame.image)
@@ -86,7 +81,7 @@ class OcrEngine:
             "numbers": integers_in(text),
             "stamp": read(luma_plane(frame.image)),
         }
-        if output_schema is None:
+        if question.output_schema is None:
             return EngineAnswer(text, facts=facts)
 
         def named(name: str) -> Json:
@@ -98,7 +93,7 @@ class OcrEngine:
             at=datetime.fromtimestamp(frame.arrived_at_s, UTC),
             named=named,
         )
-        return EngineAnswer(json.dumps(fill(output_schema, findings)), facts=facts)
+        return EngineAnswer(json.dumps(fill(question.output_schema, findings)), facts=facts)
 
     def _read(self, image: av.VideoFrame) -> list[str]:
         picture = image.reformat(format="bgr24").to_ndarray()

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from overshoot_flow.local.engines.base import EngineAnswer, SeenFrame
+from overshoot_flow.local.engines.base import EngineAnswer, Question, SeenFrame
 from overshoot_flow.local.engines.fill import Findings, fill
 from overshoot_flow.local.stamp import Luma, read
 
@@ -69,15 +69,10 @@ class PixelsEngine:
         """Return `"pixels"`."""
         return "pixels"
 
-    def answer(
-        self,
-        frames: Sequence[SeenFrame],
-        prompt: str,  # noqa: ARG002 (the facts do not depend on the question)
-        output_schema: dict[str, Any] | None,
-    ) -> EngineAnswer:
+    def answer(self, frames: Sequence[SeenFrame], question: Question) -> EngineAnswer:
         """Measure the window; properties of the schema are filled from the facts by name."""
         facts = measure(frames)
-        if output_schema is None:
+        if question.output_schema is None:
             return EngineAnswer(json.dumps(facts), facts=facts)
         findings = Findings(
             text=facts["description"],
@@ -85,7 +80,7 @@ class PixelsEngine:
             at=datetime.fromtimestamp(frames[-1].arrived_at_s, UTC),
             named=facts.get,
         )
-        return EngineAnswer(json.dumps(fill(output_schema, findings)), facts=facts)
+        return EngineAnswer(json.dumps(fill(question.output_schema, findings)), facts=facts)
 
 
 def _grid(luma: Luma) -> npt.NDArray[np.float32]:

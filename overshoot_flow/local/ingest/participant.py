@@ -60,6 +60,7 @@ class Participant:
         grant: What the token allows.
         mint: Where fresh tokens come from.
         addresses: Local addresses for media, or None for every interface but loopback.
+        key_frames_only: Decode nothing but key frames.
         socket: The prepared WebSocket.
         request: The request that it came with.
     """
@@ -71,6 +72,7 @@ class Participant:
         grant: Grant,
         mint: TokenMint,
         addresses: Sequence[str] | None,
+        key_frames_only: bool,
         socket: web.WebSocketResponse,
         request: web.Request,
     ) -> None:
@@ -88,7 +90,10 @@ class Participant:
         self._request = request
         self._tasks = OwnedTasks()
         self._publisher = MediaPeer(
-            addresses, on_track=self._track_arrived, on_lost=self._media_lost
+            addresses,
+            on_track=self._track_arrived,
+            on_lost=self._media_lost,
+            key_frames_only=key_frames_only,
         )
 
     @property

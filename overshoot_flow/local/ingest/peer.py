@@ -14,7 +14,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 
 from overshoot_flow.errors import TransportError
-from overshoot_flow.local.ingest.jitter import heed_marker_bit
+from overshoot_flow.local.ingest.jitter import replace_jitter_buffer
 from overshoot_flow.local.ingest.sdp import with_start_bitrate
 
 _MAX_EARLY_CANDIDATES: Final = 64
@@ -27,6 +27,7 @@ class MediaPeer:
         addresses: Local addresses for media, or None for every interface but loopback.
         on_track: Told of each remote video track.
         on_lost: Told once when the connection has failed or the other side closed it.
+        key_frames_only: Decode nothing but key frames.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class MediaPeer:
         *,
         on_track: Callable[[MediaStreamTrack], None] = lambda _track: None,
         on_lost: Callable[[], None] = lambda: None,
+        key_frames_only: bool = False,
     ) -> None:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._addresses = addresses
         self._on_track = on_track
         self._on_lost = on_lost
+        self._key_frames_only = key_frames_only
         self._early_candidates: list[str] = []
         self.candidates_dropped = 0
         self.connection.add_listener("track", self._track_arrived)
@@ -135,7 +138,9 @@ class MediaPeer:
         if track.kind == "video":
             for transceiver in self.connection.getTransceivers():
                 if transceiver.receiver.track is track:
-                    heed_marker_bit(transceiver.receiver)
+                    replace_jitter_buffer(
+                        transceiver.receiver, key_frames_only=self._key_frames_only
+                    )
             self._on_track(track)
 
     def _state_changed(self) -> None:

@@ -155,11 +155,15 @@ class Rooms:
     Args:
         mint: Verifies tokens.
         addresses: Local addresses for media, or None for every interface but loopback.
+        key_frames_only: Decode nothing but key frames.
     """
 
-    def __init__(self, mint: TokenMint, addresses: Sequence[str] | None) -> None:
+    def __init__(
+        self, mint: TokenMint, addresses: Sequence[str] | None, *, key_frames_only: bool = False
+    ) -> None:
         self.mint = mint
         self._addresses = addresses
+        self._key_frames_only = key_frames_only
         self._rooms: dict[str, Room] = {}
         # Bounded: the oldest names go first, long after their tokens have run out.
         self._closed: OrderedDict[str, None] = OrderedDict()
@@ -205,6 +209,7 @@ class Rooms:
             grant=grant,
             mint=self.mint,
             addresses=self._addresses,
+            key_frames_only=self._key_frames_only,
             socket=socket,
             request=request,
         )

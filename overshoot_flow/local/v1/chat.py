@@ -9,16 +9,19 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from overshoot_flow.errors import ServiceError
 from overshoot_flow.local.accounts import Account
 from overshoot_flow.local.api_errors import ApiError
-from overshoot_flow.local.engines.base import EngineAnswer, SeenFrame
-from overshoot_flow.local.inference import CHARACTERS_PER_TOKEN, cut
+from overshoot_flow.local.engines.base import EngineAnswer, Question, SeenFrame
+from overshoot_flow.local.inference import CHARACTERS_PER_TOKEN, capped
+from overshoot_flow.local.leased_stream import rfc3339
 from overshoot_flow.local.models import Models
-from overshoot_flow.local.stream import Surroundings, rfc3339
+from overshoot_flow.local.stream import Surroundings
 from overshoot_flow.local.v1.answers import Completion
 from overshoot_flow.local.v1.chat_request import ChatQuestion, Media
 from overshoot_flow.local.v1.errors import (
     chat_error,
+    upstream_error,
     upstream_failed,
     upstream_refused,
     wrong_region,
@@ -27,7 +30,9 @@ from overshoot_flow.local.v1.faults import ChatFaults
 from overshoot_flow.local.v1.inline_media import decode_data_url
 from overshoot_flow.local.v1.prompt_cache import PromptCache
 from overshoot_flow.local.v1.streams import V1Streams
-from overshoot_flow.protocol.v1_models import MICROCENTS_PER_CENT, tokens_of_frame
+from overshoot_flow.model_limits import tokens_of_frame
+from overshoot_flow.protocol.v1_chat import TokenUsage
+from overshoot_flow.protocol.v1_models import MICROCENTS_PER_CENT
 from overshoot_flow.protocol.v1_uri import FrameReference
 
 _MIN_SEGMENT_FRAMES: Final = 2
@@ -109,7 +114,7 @@ class Chat:
         """
         record.model, record.prompt = question.model, question.prompt
         record.media = tuple(media.described() for media in question.media)
-        self.faults.meet()
+        self.faults.meet(record.region)
         if account.credits_cents <= 0:
             raise chat_error(402, "billing_denied", "the account has no credit left", "billing")
         frames = await self._frames(account, question, record.region)
@@ -187,9 +192,16 @@ class Chat:
                 self._surroundings.executor,
                 engine.answer,
                 frames,
-                question.prompt,
-                question.output_schema,
+                Question(
+                    question.prompt,
+                    question.output_schema,
+                    model=question.model,
+                    earlier=question.earlier,
+                    max_output_tokens=question.max_completion_tokens,
+                ),
             )
+        except ServiceError as failure:
+            raise upstream_error(failure) from None
         except Exception as failure:
             # An engine is somebody else's code, and a model's failure is data to the client.
             _logger.warning("engine %s failed", engine.name, exc_info=True)
@@ -206,23 +218,20 @@ class Chat:
         frames: list[SeenFrame],
         answer: EngineAnswer,
     ) -> Completion:
-        text, finish_reason = answer.text, answer.finish_reason
-        if question.max_completion_tokens is not None:
-            text, cap_says = cut(text, question.max_completion_tokens)
-            finish_reason = cap_says if cap_says == "length" else finish_reason
+        answer = capped(answer, question.max_completion_tokens)
         thread_id = question.thread_id or str(uuid.uuid4())
         cached = self._cache.cached_characters(id(account), thread_id, question.context)
-        picture_tokens = sum(tokens_of_frame(one.image.width, one.image.height) for one in frames)
+        usage = answer.usage or _usage(question, frames, answer.text, cached)
         return Completion(
             id=f"chatcmpl-{uuid.uuid4().hex}",
             created_s=int(self._surroundings.clock.now_s()),
             model=question.model,
-            text=text,
-            finish_reason=finish_reason,
-            prompt_tokens=_tokens(question.context) + _tokens(question.prompt) + picture_tokens,
-            completion_tokens=_tokens(text),
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
             thread_id=thread_id,
-            cached_input_tokens=cached // CHARACTERS_PER_TOKEN,
+            cached_input_tokens=usage.cached_input_tokens,
         )
 
     def _cost_cents(self, completion: Completion) -> float:
@@ -233,6 +242,18 @@ class Chat:
             + completion.completion_tokens * self._config.output_microcents_per_token
         )
         return microcents / MICROCENTS_PER_CENT
+
+
+def _usage(
+    question: ChatQuestion, frames: list[SeenFrame], text: str, cached_characters: int
+) -> TokenUsage:
+    """Estimate the tokens of an answer whose engine does not count them."""
+    picture_tokens = sum(tokens_of_frame(one.image.width, one.image.height) for one in frames)
+    return TokenUsage(
+        prompt_tokens=_tokens(question.context) + _tokens(question.prompt) + picture_tokens,
+        completion_tokens=_tokens(text),
+        cached_input_tokens=cached_characters // CHARACTERS_PER_TOKEN,
+    )
 
 
 def _tokens(text: str) -> int:

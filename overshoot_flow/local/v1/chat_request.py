@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import jsonschema_rs
 
+from overshoot_flow.local.engines.base import Turn
 from overshoot_flow.local.v1.errors import V1Error, chat_error, validation_error
 from overshoot_flow.protocol.v1_uri import (
     FrameReference,
@@ -43,7 +44,7 @@ class ChatQuestion:
     Attributes:
         model: Model id.
         prompt: All text of the last message of the user.
-        context: All text before it, which a prompt cache may hold.
+        earlier: What was said before it.
         media: The media of the last message of the user, in order.
         output_schema: JSON Schema of the answer, or None.
         max_completion_tokens: Cap of the answer, or None.
@@ -54,13 +55,18 @@ class ChatQuestion:
 
     model: str
     prompt: str
-    context: str
+    earlier: tuple[Turn, ...]
     media: tuple[Media, ...]
     output_schema: dict[str, Any] | None
     max_completion_tokens: int | None
     thread_id: str | None
     stream: bool
     include_usage: bool
+
+    @property
+    def context(self) -> str:
+        """All text before the last message of the user, which a prompt cache may hold."""
+        return "\n".join(turn.text for turn in self.earlier)
 
     @property
     def stream_ids(self) -> tuple[str, ...]:
@@ -79,7 +85,7 @@ def parse_chat_question(body: object) -> ChatQuestion:
     messages = document.get("messages")
     if not isinstance(messages, list) or not messages:
         raise validation_error(("body", "messages"), "must be a list that is not empty")
-    texts: list[str] = []
+    turns: list[Turn] = []
     media: tuple[Media, ...] = ()
     last_user: int | None = None
     for index, message in enumerate(messages):
@@ -88,7 +94,7 @@ def parse_chat_question(body: object) -> ChatQuestion:
         if role not in _ROLES:
             raise validation_error((*at, "role"), f"must be one of {', '.join(_ROLES)}")
         text, found = _content(message.get("content"), (*at, "content"))
-        texts.append(text)
+        turns.append(Turn(role, text))
         if role == "user":
             last_user, media = index, found
     if last_user is None:
@@ -96,8 +102,8 @@ def parse_chat_question(body: object) -> ChatQuestion:
     options = document.get("stream_options")
     return ChatQuestion(
         model=_text(document, "model"),
-        prompt=texts[last_user],
-        context="\n".join(texts[:last_user]),
+        prompt=turns[last_user].text,
+        earlier=tuple(turns[:last_user]),
         media=media,
         output_schema=_schema(document.get("response_format")),
         max_completion_tokens=_cap(document),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from overshoot_flow.errors import ServiceError
 from overshoot_flow.local.api_errors import ApiError
 
 
@@ -48,11 +49,23 @@ def upstream_failed(message: str) -> V1Error:
     return chat_error(502, "upstream_request_failed", message, "upstream_error")
 
 
+def upstream_error(error: ServiceError) -> V1Error:
+    """Pass on what an engine says about the model's host behind it."""
+    status, code = error.status or 502, error.code or "upstream_request_failed"
+    return chat_error(status, code, str(error), "upstream_error")
+
+
 def validation_error(location: tuple[str | int, ...], message: str) -> V1Error:
     """A 422 about one part of the request."""
     detail = {"loc": list(location), "msg": message, "type": "value_error"}
     body = {"error": "validation_error", "message": "invalid request", "details": [detail]}
     return V1Error(422, "validation_error", message, body)
+
+
+def rate_limited(message: str, headers: Mapping[str, str]) -> V1Error:
+    """A 429 about requests; `headers` say the limit."""
+    retry_after = {"retry-after": "1"}
+    return V1Error(429, "rate_limited", message, {"detail": message}, {**headers, **retry_after})
 
 
 def wrong_region(expected: str, requested: str) -> V1Error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from overshoot_flow.local.v1.errors import V1Error
+from overshoot_flow.local.v1.errors import rate_limited
 
 
 class RateWindow:
@@ -40,6 +40,5 @@ class RateWindow:
         }
         if self._used > self._limit:
             message = f"at most {self._limit} requests in {self._window_s:g} s"
-            retry_after = {"retry-after": "1"}
-            raise V1Error(429, "rate_limited", message, {"detail": message}, headers | retry_after)
+            raise rate_limited(message, headers)
         return headers
