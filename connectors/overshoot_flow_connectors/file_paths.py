@@ -6,10 +6,11 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, TypeAlias
 
 from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.media.media_object import Media
 
 VIDEO_SUFFIXES: Final = frozenset(
     {
@@ -112,12 +113,13 @@ def _in_directory(directory: Path) -> list[Path]:
     return sorted(videos)
 
 
-def source_key(path: Path) -> str:
-    """Return the stable name of a file: its readable stem and a hash of its absolute path.
+def source_key(media: Media) -> str:
+    """Return the stable name of a video: its readable stem and a hash of its absolute path or URL.
 
     The same file has the same key in every run on the same machine; files of one name in several
     folders have different keys. A file that is moved is another source.
     """
-    stem = _UNREADABLE_IN_KEYS.sub("-", path.stem)[:_STEM_LENGTH].strip("-") or "video"
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:_HASH_LENGTH]
+    stem = PurePosixPath(media.name).stem
+    stem = _UNREADABLE_IN_KEYS.sub("-", stem)[:_STEM_LENGTH].strip("-") or "video"
+    digest = hashlib.sha256(os.fsencode(str(media))).hexdigest()[:_HASH_LENGTH]
     return f"{stem}-{digest}"

@@ -12,9 +12,21 @@ from overshoot_flow_connectors.fleet_cameras import read_cameras
 from overshoot_flow_connectors.fleet_fields import FleetFileContext, FleetTable
 from overshoot_flow_connectors.fleet_model import Fleet
 from overshoot_flow_connectors.fleet_positions import TomlSyntaxError, parse_toml
-from overshoot_flow_connectors.fleet_services import read_services, read_sinks
+from overshoot_flow_connectors.fleet_services import read_metrics, read_services
+from overshoot_flow_connectors.fleet_sinks import read_sinks
 
-_FLEET_KEYS: Final = ("budget_cents", "defaults", "service", "camera", "sink")
+_FLEET_KEYS: Final = (
+    "budget_cents",
+    "dwell_s",
+    "defaults",
+    "service",
+    "camera",
+    "sink",
+    "metrics",
+)
+
+_DWELL_RANGE_S: Final = (5.0, 86_400.0)
+"""A new stream answers after a few seconds only; less would be spent on changing places."""
 
 
 def load_fleet(file: str | os.PathLike[str], environment: Mapping[str, str] = os.environ) -> Fleet:
@@ -66,6 +78,8 @@ def parse_fleet(
         cameras=read_cameras(root),
         sinks=read_sinks(root),
         budget_cents=root.number("budget_cents", above=0),
+        dwell_s=root.number("dwell_s", within=_DWELL_RANGE_S),
+        metrics_listen=read_metrics(root),
         files=tuple(context.files),
     )
     if context.problems:

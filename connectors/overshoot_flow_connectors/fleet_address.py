@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from typing import Final, cast
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from overshoot_flow.config import Secret
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow_connectors.fleet_fields import FleetTable
-from overshoot_flow_connectors.rtsp_address import Camera, Transport
+from overshoot_flow_connectors.rtsp_address import (
+    Camera,
+    Transport,
+    is_cut_by_its_credentials,
+    secret_parameter,
+)
 
 ADDRESS_KEYS: Final = ("url", "user", "password", "transport")
 
 _TRANSPORTS: Final = ("tcp", "udp", "tls")
 _SCHEMES: Final = ("rtsp", "rtsps")
-_SECRET_PARAMETERS: Final = frozenset(
-    {"password", "passwd", "pass", "pwd", "token", "auth", "key", "secret"}
-)
 _WHOLE_URL_ADVICE: Final = (
     'put the whole url into an environment variable and write url = { env = "NAME_OF_A_VARIABLE" }'
 )
@@ -69,10 +71,10 @@ def _url(camera: FleetTable) -> tuple[SplitResult | None, bool]:
             'password = { env = "NAME_OF_A_VARIABLE" } beside it',
         )
         return None, False
-    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-        if name.lower() in _SECRET_PARAMETERS:
-            camera.problem("url", f'url has a secret in "{name}"; {_WHOLE_URL_ADVICE}')
-            return None, False
+    name = secret_parameter(parts.path) or secret_parameter(parts.query)
+    if name is not None:
+        camera.problem("url", f'url has a secret in "{name}"; {_WHOLE_URL_ADVICE}')
+        return None, False
     return parts, False
 
 
@@ -86,6 +88,13 @@ def _split(camera: FleetTable, url: str) -> SplitResult | None:
         return None
     if parts.scheme not in _SCHEMES or not host or port == 0:
         camera.problem("url", "url must be rtsp://host[:port]/path")
+        return None
+    if is_cut_by_its_credentials(parts):
+        camera.problem(
+            "url",
+            "url has a # or @ behind its host; percent-encode what is special in a user name, a "
+            "password and the path: @ is %40, # is %23, / is %2F",
+        )
         return None
     if any(character.isspace() or not character.isprintable() for character in url):
         camera.problem("url", "url has spaces or control characters")

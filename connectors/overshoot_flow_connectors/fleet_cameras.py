@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from overshoot_flow.media.sampling import EveryFrame
 from overshoot_flow_connectors.fleet_address import ADDRESS_KEYS, read_address
 from overshoot_flow_connectors.fleet_fields import FleetTable, FleetUnique
 from overshoot_flow_connectors.fleet_mask import read_mask
@@ -76,7 +75,9 @@ def _camera(
         name=name,
         address=address,
         inference=inference,
-        sample=question.sample or EveryFrame(),
+        sample=question.sample,
+        max_height=question.max_height,
+        freeze_timeout_s=question.freeze_timeout_s,
         labels=MappingProxyType(texts),
         priority=priority or 0,
         service=service,

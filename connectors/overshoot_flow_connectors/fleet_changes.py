@@ -23,6 +23,7 @@ class Change(StrEnum):
     SERVICE = "service"
     """Which service is asked, or that service's URL or key."""
     SAMPLE = "sample"
+    """Which pictures are looked at, their size, and when a camera counts as frozen."""
     LABELS = "labels"
     PRIORITY = "priority"
     MASK = "mask"
@@ -75,6 +76,8 @@ class FleetChanges:
         services_changed: Services that differ, as they are to be.
         sinks: Whether the sinks differ.
         budget: Whether the budget of the run differs.
+        dwell: Whether the time differs that a camera keeps its slot.
+        metrics: Whether the place differs at which metrics are served.
     """
 
     added: tuple[FleetCamera, ...] = ()
@@ -85,6 +88,8 @@ class FleetChanges:
     services_changed: tuple[FleetService, ...] = ()
     sinks: bool = False
     budget: bool = False
+    dwell: bool = False
+    metrics: bool = False
 
     def __bool__(self) -> bool:
         """Whether anything differs."""
@@ -117,6 +122,8 @@ def compare(before: Fleet, after: Fleet) -> FleetChanges:
         ),
         sinks=before.sinks != after.sinks,
         budget=before.budget_cents != after.budget_cents,
+        dwell=before.dwell_s != after.dwell_s,
+        metrics=before.metrics_listen != after.metrics_listen,
     )
 
 
@@ -130,14 +137,20 @@ def _differences(
     pairs = {
         Change.ADDRESS: (old.address, new.address),
         Change.PROMPT: (asked.prompt, asks.prompt),
-        Change.SCHEMA: (asked.output_schema, asks.output_schema),
+        Change.SCHEMA: (
+            (asked.output_schema, asked.repair),
+            (asks.output_schema, asks.repair),
+        ),
         Change.MODEL: ((asked.model, asked.backend), (asks.model, asks.backend)),
         Change.WINDOWS: (
             (asked.mode, asked.max_output_tokens),
             (asks.mode, asks.max_output_tokens),
         ),
         Change.SERVICE: (_asked_at(old, old_services), _asked_at(new, new_services)),
-        Change.SAMPLE: (old.sample, new.sample),
+        Change.SAMPLE: (
+            (old.sample, old.max_height, old.freeze_timeout_s),
+            (new.sample, new.max_height, new.freeze_timeout_s),
+        ),
         Change.LABELS: (old.labels, new.labels),
         Change.PRIORITY: (old.priority, new.priority),
         Change.MASK: (old.mask, new.mask),

@@ -26,6 +26,8 @@ _KINDS: Final = {
 }
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names become keys of streams, folders and labels of metrics."""
+_WHOLE_NUMBERS: Final = 2**63
+"""TOML's whole numbers have 64 bits."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,6 +145,8 @@ class FleetTable:
             return None
         if not isinstance(value, int | float) or isinstance(value, bool):
             self._wrong_kind(key, "a number", value)
+        elif _is_too_long(value):
+            self.problem(key, f"{key} must be a number of 64 bits")
         elif not math.isfinite(value):
             self.problem(key, f"{key} must be finite, not {value}")
         elif above is not None and value <= above:
@@ -160,6 +164,8 @@ class FleetTable:
             return None
         if not isinstance(value, int) or isinstance(value, bool):
             self._wrong_kind(key, "a whole number", value)
+        elif _is_too_long(value):
+            self.problem(key, f"{key} must be a number of 64 bits")
         elif at_least is not None and value < at_least:
             self.problem(key, f"{key} must be at least {at_least}, not {value}")
         else:
@@ -205,10 +211,37 @@ class FleetTable:
         """Return the whole table, whose values are texts."""
         return {key: text for key in self._values if (text := self.text(key)) is not None}
 
+    def settings(self) -> dict[str, str | int | float | bool | Secret]:
+        """Return the whole table: texts, numbers, true and false, and references to secrets."""
+        settings: dict[str, str | int | float | bool | Secret] = {}
+        for key, value in self._values.items():
+            if isinstance(value, dict):
+                secret = self.secret(key)
+                if secret is not None:
+                    settings[key] = secret
+            elif isinstance(value, int | float) and _is_too_long(value):
+                self.problem(key, f"{key} must be a number of 64 bits")
+            elif isinstance(value, str | int | float):
+                settings[key] = value
+            else:
+                self._wrong_kind(key, "a text, a number, true or false", value)
+        return settings
+
     def path(self, key: str, *, required: bool = False) -> Path | None:
         """Return a path, absolute; relative ones start at the fleet file's folder."""
         value = self.text(key, required=required)
-        return None if value is None else self.context.folder / Path(value).expanduser()
+        if value is None:
+            return None
+        if "\0" in value:
+            self.problem(key, f"{key}: a path has no NUL character")
+            return None
+        try:
+            return self.context.folder / Path(value).expanduser()
+        except RuntimeError:
+            user = Path(value).parts[0].removeprefix("~")
+            who = f'the user "{user}"' if user else "who runs this"
+            self.problem(key, f"{key}: {who} has no home folder here; write the whole path")
+            return None
 
     def secret(self, key: str, *, required: bool = False) -> Secret | None:
         """Read a secret through its reference."""
@@ -253,6 +286,11 @@ class FleetTable:
 
     def _wrong_kind(self, key: str, wanted: str, value: object) -> None:
         self.problem(key, f"{key} must be {wanted}, not {_KINDS.get(type(value), 'a time')}")
+
+
+def _is_too_long(value: float) -> bool:
+    """Whether it is a whole number that TOML does not know, and no float can stand for."""
+    return isinstance(value, int) and not -_WHOLE_NUMBERS <= value < _WHOLE_NUMBERS
 
 
 class FleetUnique:

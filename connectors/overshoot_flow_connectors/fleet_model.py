@@ -15,8 +15,25 @@ from typing import TypeAlias
 
 from overshoot_flow.config import Inference, Secret, Service
 from overshoot_flow.errors import ConfigurationError
-from overshoot_flow.media.sampling import EveryFrame, SamplingPlan
+from overshoot_flow.media.masking import MaskShape, Polygon, Rectangle
+from overshoot_flow.media.sampling import SamplingPlan
+from overshoot_flow_connectors.fleet_kafka_sink import FleetKafkaSink
+from overshoot_flow_connectors.parquet_files import BY_DATE_AND_SOURCE, Layout
 from overshoot_flow_connectors.rtsp_address import Camera
+
+__all__ = [
+    "Fleet",
+    "FleetCamera",
+    "FleetKafkaSink",
+    "FleetParquetSink",
+    "FleetService",
+    "FleetSink",
+    "FleetStagedSink",
+    "MaskShape",
+    "Polygon",
+    "Rectangle",
+    "SecretReference",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,26 +79,6 @@ class SecretReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rectangle:
-    """A part of the picture; 0 is its left or top edge, 1 its right or bottom edge."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-@dataclass(frozen=True, slots=True)
-class Polygon:
-    """A part of the picture within corners `(x, y)`, in the coordinates of `Rectangle`."""
-
-    points: tuple[tuple[float, float], ...]
-
-
-MaskShape: TypeAlias = Rectangle | Polygon
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FleetCamera:
     """One camera and what is asked about it.
 
@@ -89,7 +86,11 @@ class FleetCamera:
         name: Its name, unique in the fleet; the key of its stream in all records.
         address: Where it is.
         inference: What is asked.
-        sample: Which pictures are looked at.
+        sample: Which pictures are looked at; None for all of them, published without decoding
+            where that is possible.
+        max_height: Largest height of a published picture in pixels, or None for the camera's own.
+        freeze_timeout_s: A camera that repeats one picture for this long is connected to anew;
+            None where still pictures are normal.
         labels: Names and values of your own.
         priority: When there are fewer slots than cameras, the greater number goes first.
         service: Name of the service that is asked, or None for any with a free slot.
@@ -100,7 +101,9 @@ class FleetCamera:
     name: str
     address: Camera
     inference: Inference
-    sample: SamplingPlan = field(default_factory=EveryFrame)
+    sample: SamplingPlan | None = None
+    max_height: int | None = None
+    freeze_timeout_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     priority: int = 0
     service: str | None = None
@@ -127,11 +130,45 @@ class FleetParquetSink:
 
     Attributes:
         directory: Where the datasets are.
+        layout: Their partition columns.
         roll_interval_s: How long rows may wait until their file is visible.
     """
 
     directory: Path
+    layout: Layout = BY_DATE_AND_SOURCE
     roll_interval_s: float = 300.0
+
+    @property
+    def place(self) -> str:
+        """Where the records are, for people."""
+        return str(self.directory)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetStagedSink:
+    """Answers that wait on the disk for a place elsewhere.
+
+    Attributes:
+        kind: `parquet` for datasets in an object store, `iceberg`, or `delta`.
+        place: Path or URL of datasets or tables, or the name of a catalog that pyiceberg is
+            configured with.
+        is_catalog: Whether `place` is such a name.
+        namespace: Of Iceberg tables, or None for the default one.
+        staging: The folder in which they wait.
+        layout: Partition columns of `parquet`.
+        roll_interval_s: How long rows may wait until they are visible.
+    """
+
+    kind: str
+    place: str
+    is_catalog: bool
+    namespace: str | None
+    staging: Path
+    layout: Layout = BY_DATE_AND_SOURCE
+    roll_interval_s: float = 300.0
+
+
+FleetSink: TypeAlias = FleetParquetSink | FleetKafkaSink | FleetStagedSink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +180,16 @@ class Fleet:
         services: At least one, in the file's order.
         sinks: Where the answers go.
         budget_cents: At most this much is spent in one run; None for no limit.
+        dwell_s: How long a camera keeps its slot while others of its priority wait for one; None
+            to keep it.
+        metrics_listen: `host:port` at which metrics are to be served, or None.
         files: Every file that was read for it, absolute, the fleet file first; not compared.
     """
 
     cameras: tuple[FleetCamera, ...]
     services: tuple[FleetService, ...]
-    sinks: tuple[FleetParquetSink, ...] = ()
+    sinks: tuple[FleetSink, ...] = ()
     budget_cents: float | None = None
+    dwell_s: float | None = None
+    metrics_listen: str | None = None
     files: tuple[Path, ...] = field(default=(), compare=False)

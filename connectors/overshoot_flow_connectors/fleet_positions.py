@@ -24,6 +24,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 _LANGUAGE: Final = tree_sitter.Language(tree_sitter_toml.language())
 _AT_LINE: Final = re.compile(r" \(at line (\d+), column \d+\)$")
+_MANY_DIGITS: Final = re.compile(r"[0-9_]{1000}")
 _AT_END: Final = " (at end of document)"
 
 
@@ -65,6 +66,11 @@ def parse_toml(text: str) -> tuple[dict[str, Any], Lines]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(text, str(error)) from None
+    except ValueError:
+        # Python reads no whole number of so many digits; the message tells no line.
+        found = _MANY_DIGITS.search(text)
+        line = 1 if found is None else text.count("\n", 0, found.start()) + 1
+        raise TomlSyntaxError(line, "a number must have 64 bits") from None
     except RecursionError:
         raise TomlSyntaxError(1, "arrays or tables are nested too deeply") from None
     index = _Index()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from overshoot_flow.config import (
@@ -21,12 +19,15 @@ from overshoot_flow.config import (
 )
 from overshoot_flow.errors import ConfigurationError, UnsupportedSchemaError
 from overshoot_flow.media.sampling import EveryFrame, FramesPerSecond, Keyframes, SamplingPlan
+from overshoot_flow.repair_level import Repair
 from overshoot_flow.schema.json_schema import OutputSchema
+from overshoot_flow.schema.sources import schema_document
 from overshoot_flow_connectors.fleet_fields import FleetTable
 
 QUESTION_KEYS: Final = (
     "prompt",
     "schema",
+    "repair",
     "model",
     "max_output_tokens",
     "mode",
@@ -36,10 +37,13 @@ QUESTION_KEYS: Final = (
     "target_fps",
     "fps",
     "sample",
+    "max_height",
+    "freeze_timeout_s",
 )
 
 _CLIP_KEYS: Final = ("clip_length_s", "delay_s", "target_fps")
 _FRAME_KEYS: Final = ("interval_s",)
+_FREEZE_TIMEOUT_RANGE_S: Final = (1.0, 3600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +52,13 @@ class Question:
 
     prompt: str | None = None
     schema: Mapping[str, Any] | None = None
+    repair: str | None = None
     model: str | None = None
     max_output_tokens: int | None = None
     mode: ClipMode | FrameMode | None = None
     sample: SamplingPlan | None = None
+    max_height: int | None = None
+    freeze_timeout_s: float | None = None
 
 
 def read_question(table: FleetTable, base: Question) -> Question:
@@ -59,10 +66,14 @@ def read_question(table: FleetTable, base: Question) -> Question:
     question = Question(
         prompt=table.text("prompt") or base.prompt,
         schema=_schema(table) or base.schema,
+        repair=table.choice("repair", tuple(Repair)) or base.repair,
         model=table.text("model") or base.model,
         max_output_tokens=table.integer("max_output_tokens", at_least=1) or base.max_output_tokens,
         mode=_mode(table, base.mode),
         sample=_sample(table) or base.sample,
+        max_height=table.integer("max_height", at_least=2) or base.max_height,
+        freeze_timeout_s=table.number("freeze_timeout_s", within=_FREEZE_TIMEOUT_RANGE_S)
+        or base.freeze_timeout_s,
     )
     tokens, mode = question.max_output_tokens, question.mode or ClipMode()
     allowed = allowed_output_tokens(mode.period_s)
@@ -86,6 +97,7 @@ def inference_of(table: FleetTable, question: Question) -> Inference | None:
         prompt=question.prompt,
         model=question.model or DEFAULT_MODEL,
         output_schema=question.schema,
+        repair=question.repair or Repair.FENCES,
         mode=question.mode or ClipMode(),
         max_output_tokens=question.max_output_tokens,
     )
@@ -138,21 +150,9 @@ def _schema(table: FleetTable) -> Mapping[str, Any] | None:
         return None
     table.context.files[file] = None
     try:
-        return _read_schema(file)
+        return OutputSchema(schema_document(file)).document
     except UnsupportedSchemaError as error:
         table.problem("schema", f"schema {file.name}: {error}")
     except ConfigurationError as error:
         table.problem("schema", str(error))
     return None
-
-
-def _read_schema(file: Path) -> Mapping[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read the schema {file}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"the schema {file} is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"the schema {file} must be a JSON object")
-    return OutputSchema(document).document

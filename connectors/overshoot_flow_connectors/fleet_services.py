@@ -1,16 +1,16 @@
-"""Reads where is asked, and where the answers go."""
+"""Reads where is asked, and where the run can be watched."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from overshoot_flow.config import DEFAULT_BASE_URL, STREAMS_PER_KEY, Service
+from overshoot_flow.config import DEFAULT_BASE_URL, DEFAULT_TRANSIT_S, STREAMS_PER_KEY, Service
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow_connectors.fleet_fields import FleetTable, FleetUnique
-from overshoot_flow_connectors.fleet_model import FleetParquetSink, FleetService
+from overshoot_flow_connectors.fleet_model import FleetService
 
-_SERVICE_KEYS: Final = ("name", "base_url", "key", "max_streams")
-_SINK_KEYS: Final = ("type", "directory", "roll_interval_s")
+_SERVICE_KEYS: Final = ("name", "base_url", "key", "max_streams", "transit_s")
+_HIGHEST_PORT: Final = 65_535
 
 
 def read_services(root: FleetTable) -> tuple[FleetService, ...]:
@@ -33,6 +33,7 @@ def _service(table: FleetTable, names: FleetUnique, keys: FleetUnique) -> FleetS
     key = table.secret("key", required=True)
     base_url = table.text("base_url")
     max_streams = table.integer("max_streams", at_least=1)
+    transit_s = table.number("transit_s", above=0)
     if key is None:
         return None
     try:
@@ -40,6 +41,7 @@ def _service(table: FleetTable, names: FleetUnique, keys: FleetUnique) -> FleetS
             key=key,
             base_url=base_url or DEFAULT_BASE_URL,
             max_streams=max_streams or STREAMS_PER_KEY,
+            transit_s=transit_s or DEFAULT_TRANSIT_S,
         )
     except ConfigurationError as error:
         table.problem("base_url" if "URL" in str(error) else "key", str(error))
@@ -48,26 +50,19 @@ def _service(table: FleetTable, names: FleetUnique, keys: FleetUnique) -> FleetS
     return None if name is None else FleetService(name=name, service=service)
 
 
-def read_sinks(root: FleetTable) -> tuple[FleetParquetSink, ...]:
-    """Read every `[[sink]]`; without those that have problems."""
-    directories = FleetUnique()
-    sinks = [_sink(table, directories) for table in root.tables("sink")]
-    return tuple(sink for sink in sinks if sink is not None)
-
-
-def _sink(table: FleetTable, directories: FleetUnique) -> FleetParquetSink | None:
-    table.refuse_unknown(_SINK_KEYS)
-    if "type" not in table:
-        table.problem(None, '"type" is missing; write type = "parquet"')
-    elif table.choice("type", ("parquet",)) is None:
+def read_metrics(root: FleetTable) -> str | None:
+    """Read `[metrics] listen`; None without one, and after noting what is wrong with it."""
+    table = root.table("metrics")
+    if table is None:
         return None
-    directory = table.path("directory", required=True)
-    roll_interval_s = table.number("roll_interval_s", above=0)
-    if directory is None:
+    table.refuse_unknown(("listen",))
+    listen = table.text("listen", required=True)
+    if listen is None:
         return None
-    if directory.exists() and not directory.is_dir():
-        table.problem("directory", f"{directory} is a file; name a directory")
-    directories.take(table, "directory", directory, "two sinks need two directories")
-    if roll_interval_s is None:
-        return FleetParquetSink(directory=directory)
-    return FleetParquetSink(directory=directory, roll_interval_s=roll_interval_s)
+    host, _, port = listen.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > _HIGHEST_PORT:
+        table.problem(
+            "listen", f'listen must be "HOST:PORT", such as "127.0.0.1:9464", not "{listen}"'
+        )
+        return None
+    return listen

@@ -3,44 +3,32 @@
 `directory/<dataset>/date=YYYY-MM-DD/source=<stream key>/part-….parquet`, for the datasets
 `results`, `dead_letters`, `gaps` and `usage`. `date` is the UTC day of capture where it is known,
 else of arrival; both it and `source` are Hive partition columns and not repeated in the files.
-A reader may guess a number from a `source` of digits alone; the column `stream_key` is exact.
+Results of several output schemas have a partition column more, and files of different columns:
+`results/schema=<schema key>/date=YYYY-MM-DD/source=…`; the other datasets stay as they are.
+With `partition_by=("date",)` there are no folders of sources: rows of all streams share files.
+A reader may guess a number from a `source` or `schema` of digits alone; the column `stream_key` is
+exact.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from datetime import timedelta
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Unpack
 
-from bytewax.outputs import FixedPartitionedSink
+from pyarrow.fs import FileSystem
 
 from overshoot_flow.errors import ConfigurationError
-from overshoot_flow.flow.running import RUN
-from overshoot_flow.schema.records import RecordBatchOf
-from overshoot_flow_connectors.parquet_files import (
-    DirectoryLock,
-    disk_errors,
-    partition_value,
-)
-from overshoot_flow_connectors.parquet_partition import (
-    STATE_FOLDER,
-    ParquetPartition,
-    PlainState,
-)
-from overshoot_flow_connectors.parquet_rolling import Rolling
-
-if TYPE_CHECKING:
-    import os
-
-DEFAULT_ROLL_ROWS: Final = 100_000
-DEFAULT_ROLL_BYTES: Final = 256 << 20
-DEFAULT_ROLL_INTERVAL: Final = timedelta(minutes=5)
-DEFAULT_BUFFER_BYTES: Final = 64 << 20
+from overshoot_flow_connectors.destination import Destination
+from overshoot_flow_connectors.object_folder import ObjectFolder
+from overshoot_flow_connectors.object_store import ObjectPlace, is_url
+from overshoot_flow_connectors.parquet_files import BY_DATE_AND_SOURCE, LAYOUTS
+from overshoot_flow_connectors.parquet_folder import ParquetFolder
+from overshoot_flow_connectors.two_phase_sink import RollingOptions, TwoPhaseSink
 
 
-class ParquetSink(FixedPartitionedSink[RecordBatchOf, "PlainState"]):
+class ParquetSink(TwoPhaseSink):
     """Writes `(stream_key, RecordBatchOf)` items into Hive-partitioned Parquet datasets.
 
     What readers see: whole files only, which never change or vanish, and in them only rows of
@@ -55,90 +43,51 @@ class ParquetSink(FixedPartitionedSink[RecordBatchOf, "PlainState"]):
     last publishing are lost: at most `roll_interval` plus one epoch.
 
     Args:
-        directory: Where the datasets are; created when missing.
-        partitions: How many partitions write, each on one worker at a time.
-        roll_rows: Rows that wait become files at the end of the epoch that brings them to this
-            many.
-        roll_bytes: The same for their size, as Arrow has them. Making files needs about twice
-            this much memory.
-        roll_interval: The same for the age of the first of them.
-        buffer_bytes: Bound of one epoch's rows in memory, per partition; above it they go to disk
-            before the epoch ends.
-        clock: Seconds of UTC since 1970.
+        directory: Where the datasets are; created when missing. Or the URL of a folder in an object
+            store, such as `s3://bucket/answers?region=eu-central-1`; the bucket must exist.
+            Credentials come from the environment (`AWS_ACCESS_KEY_ID`, a profile, …).
+        staging: With a URL only: folder on a local disk for rows that are not yet in the store. A
+            run that goes on needs it as it needs its state folder; no other sink may use it.
+        store: With a URL only: the store, where URL and environment do not say enough about it.
+        partition_by: What folders a dataset has: `("date", "source")`, or `("date",)` where there
+            are many streams with few rows each, such as the clips of `KafkaClipSource`: then every
+            roll makes one file for all streams of a sink partition, per dataset, schema and day.
+            One directory has one of the two.
+        rolling: When rows become visible, see `RollingOptions`.
 
     Raises:
         ConfigurationError: A value is out of range, or `directory` is not a directory. In the
-            flow: another run writes into the directory, or it holds rows of another schema.
+            flow: another run writes into the directory, or it holds rows of another schema or
+            partitioned by something else, or rows with and without a schema key meet in one
+            dataset.
     """
 
     def __init__(
         self,
         directory: str | os.PathLike[str],
         *,
-        partitions: int = 1,
-        roll_rows: int = DEFAULT_ROLL_ROWS,
-        roll_bytes: int = DEFAULT_ROLL_BYTES,
-        roll_interval: timedelta = DEFAULT_ROLL_INTERVAL,
-        buffer_bytes: int = DEFAULT_BUFFER_BYTES,
-        clock: Callable[[], float] = time.time,
+        staging: str | os.PathLike[str] | None = None,
+        store: FileSystem | None = None,
+        partition_by: Sequence[str] = BY_DATE_AND_SOURCE,
+        **rolling: Unpack[RollingOptions],
     ) -> None:
-        self._directory = Path(directory).absolute()
-        if self._directory.exists() and not self._directory.is_dir():
-            raise ConfigurationError(f"{self._directory} is a file; name a directory")
-        for name, value in (
-            ("partitions", partitions),
-            ("roll_rows", roll_rows),
-            ("roll_bytes", roll_bytes),
-            ("buffer_bytes", buffer_bytes),
-        ):
-            if value < 1:
-                raise ConfigurationError(f"{name} is {value}; it must be at least 1")
-        if roll_interval < timedelta(0):
-            raise ConfigurationError("roll_interval is negative; use 0 to publish at every epoch")
-        self._partitions = partitions
-        self._rolling = Rolling(
-            rows=roll_rows,
-            log_bytes=roll_bytes,
-            interval_s=roll_interval.total_seconds(),
-            buffer_bytes=buffer_bytes,
-        )
-        self._clock = clock
-
-    def list_parts(self) -> list[str]:
-        """Return the names of the partitions."""
-        return [f"part-{index:04d}" for index in range(self._partitions)]
-
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: PlainState | None
-    ) -> ParquetPartition:
-        """Open the partition and bring its files to where the recovery state is.
-
-        Raises:
-            ConfigurationError: Another run writes into the directory, or has written it.
-            SinkError: The directory cannot be written.
-        """
-        writer = f"{step_id}.{for_part}"
-        if resume_state is not None and not RUN.durable:
+        self._place = ObjectPlace.of(str(directory)) if is_url(directory) else None
+        self._store = store
+        self._layout = tuple(partition_by)
+        if self._layout not in LAYOUTS:
             raise ConfigurationError(
-                f"{self._directory} is the output of a run with a state folder: go on with "
-                "overshoot_flow.flow.run and that folder, or name another directory"
+                f"partition_by is {partition_by!r}; it must be "
+                f"{' or '.join(str(each) for each in LAYOUTS)}"
             )
-        folder = self._directory / STATE_FOLDER / partition_value(writer)
-        with disk_errors(folder):
-            lock = DirectoryLock(folder)
-        try:
-            part = ParquetPartition(
-                self._directory,
-                writer,
-                resume_state,
-                self._rolling,
-                self._clock,
-                resumable=RUN.durable,
-                on_close=lock.release,
+        if (staging is None) is not (self._place is None):
+            raise ConfigurationError(
+                f"{directory} is on the disk, where rows wait in it: leave staging out"
+                if self._place is None
+                else f"rows for {self._place} wait on the disk: name a folder for them as staging"
             )
-        except BaseException:
-            lock.release()
-            raise
-        if RUN.durable:
-            RUN.at_success(part.finish)
-        return part
+        super().__init__(Path(directory if staging is None else staging).absolute(), **rolling)
+
+    def _destination(self) -> Destination:
+        if self._place is None:
+            return ParquetFolder(self._directory, self._layout)
+        return ObjectFolder(self._store or self._place.open_store(), self._place, self._layout)

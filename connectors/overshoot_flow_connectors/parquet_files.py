@@ -1,4 +1,4 @@
-"""Files of a directory of Hive-partitioned Parquet datasets: names, places, locks, columns."""
+"""Files of a directory of Hive-partitioned Parquet datasets: names, places, locks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeAlias
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -17,13 +17,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from overshoot_flow.errors import ConfigurationError, SinkError
-from overshoot_flow.schema.records import Dataset, RecordBatchOf, utc_dates
+from overshoot_flow.schema.records import RecordBatchOf, utc_dates
 
 ROW_GROUP_ROWS: Final = 65_536
 
 # File systems hold names of 255 bytes; `source=` and the digest of a shortened key take some.
 _MAX_VALUE_BYTES: Final = 200
+SCHEMA_PREFIX: Final = "schema="
+_SOURCE_PREFIX: Final = "source="
 _NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
+
+Layout: TypeAlias = tuple[str, ...]
+"""The Hive partition columns of a directory of datasets, besides the schema key."""
+
+BY_DATE_AND_SOURCE: Final[Layout] = ("date", "source")
+BY_DATE: Final[Layout] = ("date",)
+LAYOUTS: Final = (BY_DATE_AND_SOURCE, BY_DATE)
 
 
 def partition_value(key: str) -> str:
@@ -97,85 +106,31 @@ def write_file(path: Path, batches: Sequence[pa.RecordBatch]) -> int:
     return table.num_rows
 
 
-class SchemaGuard:
-    """Refuses rows whose columns are not those of the dataset they are meant for.
-
-    Args:
-        directory: The directory of all datasets.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._schemas: dict[Dataset, pa.Schema] = {}
-
-    def check(self, records: RecordBatchOf) -> None:
-        """Compare with the files that are there, then with the rows before.
-
-        Raises:
-            ConfigurationError: A column differs; the text names it and says what to do.
-            SinkError: A file of the dataset cannot be read.
-        """
-        dataset = self._directory / records.dataset
-        schema = self._schemas.get(records.dataset)
-        if schema is None:
-            check_compatible(dataset, records.batch.schema)
-            self._schemas[records.dataset] = records.batch.schema
-        elif not schema.equals(records.batch.schema):
-            raise ConfigurationError(
-                f"rows of two schemas for {dataset}: "
-                f"{schema_difference(schema, records.batch.schema)}; "
-                "give each its own sink and directory"
-            )
+def schema_folder(records: RecordBatchOf) -> Path:
+    """Return the directory of rows of one schema, relative to the directory of all datasets."""
+    if records.schema_key is None:
+        return Path(records.dataset)
+    return Path(records.dataset, SCHEMA_PREFIX + partition_value(records.schema_key))
 
 
-def by_place(records: RecordBatchOf) -> list[tuple[Path, pa.RecordBatch]]:
+def layout_of(leaf: Path) -> Layout:
+    """Return the layout of the directory that has this leaf directory."""
+    return BY_DATE_AND_SOURCE if leaf.name.startswith(_SOURCE_PREFIX) else BY_DATE
+
+
+def by_place(records: RecordBatchOf, layout: Layout) -> list[tuple[Path, pa.RecordBatch]]:
     """Split records by leaf directory, relative to the directory of all datasets."""
+    folder = schema_folder(records)
     dates = utc_dates(records)
-    source = f"source={partition_value(records.stream_key)}"
+    source = f"{_SOURCE_PREFIX}{partition_value(records.stream_key)}"
     places = []
     days = pc.unique(dates)
     for date in days:
         whole = len(days) == 1
         rows = records.batch if whole else records.batch.filter(pc.equal(dates, date))
-        places.append((Path(records.dataset, f"date={date}", source), rows))
+        day = folder / f"date={date}"
+        places.append((day if layout == BY_DATE else day / source, rows))
     return places
-
-
-def check_compatible(dataset: Path, schema: pa.Schema) -> None:
-    """Refuse to add rows of `schema` to a dataset whose files have other columns.
-
-    Raises:
-        ConfigurationError: A column differs; the text names it and says what to do.
-        SinkError: A file of the dataset cannot be read.
-    """
-    with disk_errors(dataset):
-        existing = next(dataset.rglob("*.parquet"), None)
-    if existing is None:
-        return
-    with disk_errors(existing):
-        present = pq.read_schema(existing)
-    difference = schema_difference(present, schema)
-    if difference is not None:
-        raise ConfigurationError(
-            f"{dataset} has rows of another schema: {difference}; write into another directory"
-        )
-
-
-def schema_difference(present: pa.Schema, wanted: pa.Schema) -> str | None:
-    """Return what differs between two schemas, naming the column, or None; metadata aside."""
-    for name in dict.fromkeys([*wanted.names, *present.names]):
-        if name not in present.names:
-            return f"column {name} ({wanted.field(name).type}) is new"
-        if name not in wanted.names:
-            return f"column {name} ({present.field(name).type}) is missing"
-        before, now = present.field(name), wanted.field(name)
-        if not before.equals(now):
-            return f"column {name} is {_shown(before)} there and {_shown(now)} now"
-    return None
-
-
-def _shown(field: pa.Field[Any]) -> str:
-    return f"{field.type}" if field.nullable else f"{field.type} not null"
 
 
 @contextlib.contextmanager

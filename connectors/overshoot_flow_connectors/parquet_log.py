@@ -32,7 +32,8 @@ class RowLog:
         self.path = path
         with disk_errors(path):
             is_new = not path.exists()
-            self._file = path.open("ab")
+            # Without a buffer: what a full disk has refused must not be tried again by `close`.
+            self._file = path.open("ab", buffering=0)
             if is_new:
                 sync_directory(path.parent)
             present = self._file.seek(0, os.SEEK_END)
@@ -53,14 +54,12 @@ class RowLog:
         rows = buffer.getvalue()
         name = place.as_posix().encode()
         with disk_errors(self.path):
-            self._file.write(_HEADER.pack(len(name), rows.size))
-            self._file.write(name)
-            self._file.write(rows)
+            self._write(_HEADER.pack(len(name), rows.size) + name)
+            self._write(rows)
 
     def sync(self) -> int:
         """Make everything written safe on the disk; return the length in bytes."""
         with disk_errors(self.path):
-            self._file.flush()
             os.fsync(self._file.fileno())
             return self._file.seek(0, os.SEEK_END)
 
@@ -68,6 +67,11 @@ class RowLog:
         """Close the file; what was not synced may be lost."""
         with disk_errors(self.path):
             self._file.close()
+
+    def _write(self, data: bytes | pa.Buffer) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
 
 def read_log(path: Path, length: int) -> Iterator[tuple[Path, pa.RecordBatch]]:

@@ -9,7 +9,7 @@
 Rows are appended to the log and synced at every snapshot; the recovery state holds its length. A
 roll turns the log into staged files within epoch N, and they are renamed into the dataset at the
 snapshot that closes N+1, when N is durable. After the run's good end the rest becomes visible the
-same way. Names of files are made of run, writer and sequence, so every step can be repeated.
+same way. Names of files are made of run, writer, sequence and columns: every step can be repeated.
 What happens when is decided in `parquet_phases`. A run without a recovery state does the same, and
 makes all rows of finished epochs visible when it is closed: nobody will go on with it.
 """
@@ -28,17 +28,18 @@ from uuid import uuid4
 import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
 
-from overshoot_flow.errors import ConfigurationError, SinkError
-from overshoot_flow.schema.records import Dataset, RecordBatchOf
+from overshoot_flow.errors import ConfigurationError, OvershootFlowError, SinkError
+from overshoot_flow.flow.running import RUN
+from overshoot_flow.schema.records import RecordBatchOf
+from overshoot_flow_connectors.destination import Destination, Publication
 from overshoot_flow_connectors.parquet_files import (
-    SchemaGuard,
-    by_place,
     disk_errors,
     make_directories,
     partition_value,
     sync_directory,
     write_file,
 )
+from overshoot_flow_connectors.parquet_folder import ParquetFolder, missing_text
 from overshoot_flow_connectors.parquet_log import RowLog, read_log
 from overshoot_flow_connectors.parquet_phases import (
     Action,
@@ -54,6 +55,7 @@ from overshoot_flow_connectors.parquet_phases import (
 )
 from overshoot_flow_connectors.parquet_rolling import Rolling
 from overshoot_flow_connectors.parquet_state import ParquetState
+from overshoot_flow_connectors.parquet_versions import file_name
 
 STATE_FOLDER = "_state"
 _RUN: Final = "run.json"
@@ -67,12 +69,14 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
     """One writer of a run.
 
     Args:
-        directory: The directory of all datasets.
+        directory: The directory of all datasets, or the folder of those rows that are not yet in
+            `destination`.
         writer: Name of this writer, the same in every part of the run.
         state: What `snapshot` returned last, or None at the very beginning.
         rolling: When the log becomes files.
         wall_clock: Seconds of UTC since 1970.
         resumable: Whether the run has a recovery state; without one `close` publishes.
+        destination: Where rows become visible; the directory if None.
         on_close: Called by `close`, whatever has happened.
 
     Raises:
@@ -89,6 +93,7 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         wall_clock: Callable[[], float],
         *,
         resumable: bool = True,
+        destination: Destination | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._directory = directory
@@ -98,9 +103,9 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         self._wall_clock = wall_clock
         self._resumable = resumable
         self._on_close = on_close
-        self._guard = SchemaGuard(directory)
+        self._destination = ParquetFolder(directory) if destination is None else destination
         self._pending_bytes = 0
-        self._pending: dict[Path, list[pa.RecordBatch]] = {}
+        self._pending: dict[tuple[Path, str], list[pa.RecordBatch]] = {}
         with disk_errors(self._own):
             if state is None:
                 make_directories(self._own)
@@ -122,9 +127,9 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         for records in values:
             if not records.batch.num_rows:
                 continue
-            self._guard.check(records)
-            for place, batch in by_place(records):
-                self._pending.setdefault(place, []).append(batch)
+            version = self._destination.check(records)
+            for place, batch in self._destination.split(records):
+                self._pending.setdefault((place, version), []).append(batch)
                 self._pending_bytes += batch.nbytes
             if self._pending_bytes > self._rolling.buffer_bytes:
                 self._append_pending()
@@ -144,6 +149,8 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
             if not self._resumable:
                 self.finish()
                 self._leave()
+        except OvershootFlowError as error:
+            RUN.not_closed(error)
         finally:
             self._on_close()
 
@@ -170,7 +177,7 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
                 self._own.parent.rmdir()
 
     def _append_pending(self) -> None:
-        for place, batches in self._pending.items():
+        for (place, _), batches in self._pending.items():
             merged = pa.concat_batches(batches)  # type: ignore[attr-defined]  # not in the stubs
             self._open.append(place, merged)
             self._rows += merged.num_rows
@@ -202,7 +209,7 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         run = self._read(_RUN) or {"run_id": None, "durable": False}
         end = self._read(_END)
         return OnDisk(
-            output=str(self._directory),
+            output=self._destination.name,
             run_id=run["run_id"],
             durable=run["durable"],
             published=(self._read(_PUBLISHED) or {"sequence": -1})["sequence"],
@@ -236,19 +243,19 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
         return self._log
 
     def _know_logged_schemas(self) -> None:
-        """Rows of another schema must not follow those that wait in the log."""
+        """Rows that do not go with those that wait in the log must not follow them."""
         state = self._phases.state
         for place, batch in read_log(self._log_path(state.sequence), state.log_bytes):
-            dataset = Dataset(Path(place).parts[0])
-            self._guard.check(RecordBatchOf(dataset=dataset, stream_key="", batch=batch))
+            self._destination.check_logged(place, batch)
 
     def _stage(self, sequence: int, log_bytes: int) -> None:
-        parts: dict[Path, list[pa.RecordBatch]] = {}
+        parts: dict[tuple[Path, str], list[pa.RecordBatch]] = {}
+        stem = f"part-{self._phases.state.run_id[:12]}-{self._writer}-{sequence:08}"
         for place, batch in read_log(self._log_path(sequence), log_bytes):
-            parts.setdefault(place, []).append(batch)
-        name = f"part-{self._phases.state.run_id[:12]}-{self._writer}-{sequence:08}.parquet"
+            name = file_name(stem, self._destination.check_logged(place, batch))
+            parts.setdefault((place, name), []).append(batch)
         unfinished = self._own / f"staging-{sequence}"
-        files = [f"{place}/{name}" for place in parts]
+        files = [f"{place}/{name}" for place, name in parts]
         staged = self._staged_path(sequence)
         with disk_errors(unfinished):
             # What a crash has left of an earlier attempt has the same rows, if it is whole.
@@ -256,7 +263,7 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
                 if left_over.exists():
                     shutil.rmtree(left_over)
             unfinished.mkdir()
-            for place, batches in parts.items():
+            for (place, name), batches in parts.items():
                 make_directories(unfinished / place)
                 write_file(unfinished / place / name, batches)
                 sync_directory(unfinished / place)
@@ -267,30 +274,23 @@ class ParquetPartition(StatefulSinkPartition[RecordBatchOf, PlainState]):
     def _publish(self, sequence: int) -> None:
         staged = self._staged_path(sequence)
         with disk_errors(staged):
-            for name in self._staged_files(staged):
-                target = self._directory / name
-                with disk_errors(target):
-                    make_directories(target.parent)
-                    # One that is there already came there before a crash, with the same rows.
-                    if not target.exists():
-                        (staged / name).rename(target)
-                        sync_directory(target.parent)
+            listed = self._read(f"{staged.name}/{_FILES}")
+            if listed is None:
+                raise SinkError(missing_text(staged / _FILES))
+            self._destination.publish(
+                Publication(
+                    run_id=self._phases.state.run_id,
+                    writer=self._writer,
+                    sequence=sequence,
+                    resumable=self._resumable,
+                    staged=staged,
+                    names=listed["files"],
+                )
+            )
             # Before anything is removed: without it the staged files are missed after a crash.
             self._write(_PUBLISHED, {"sequence": sequence})
             shutil.rmtree(staged)
             self._log_path(sequence).unlink(missing_ok=True)
-
-    def _staged_files(self, staged: Path) -> list[str]:
-        listed = self._read(f"{staged.name}/{_FILES}")
-        names: list[str] = [_FILES] if listed is None else listed["files"]
-        for name in names:
-            if not (staged / name).exists() and not (self._directory / name).exists():
-                raise SinkError(
-                    f"{staged / name} is gone and was never published: rows are missing. Bring "
-                    "the output back from a copy, or begin anew with an empty state folder and "
-                    "output"
-                )
-        return names
 
     # Small files of its own.
 

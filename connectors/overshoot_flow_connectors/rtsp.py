@@ -15,7 +15,8 @@ from overshoot_flow.flow.partition import ReaderState
 from overshoot_flow.media.sampling import EveryFrame, SamplingPlan
 from overshoot_flow.session.clock import SteadyUtc, SystemClock
 from overshoot_flow_connectors.rtsp_address import Camera, Transport
-from overshoot_flow_connectors.rtsp_reader import CameraStatus, RtspReader, RtspSettings
+from overshoot_flow_connectors.rtsp_reader import RtspReader
+from overshoot_flow_connectors.rtsp_settings import CameraStatus, RtspSettings
 
 __all__ = ["Camera", "CameraStatus", "RtspSettings", "RtspSource", "Transport"]
 
@@ -23,7 +24,12 @@ CameraSpec: TypeAlias = Camera | str
 
 
 class RtspSource(FixedPartitionedSource[Item, ReaderState]):
-    """Watches cameras, one partition each, and emits their newest samples as frames.
+    """Watches cameras, one partition each, and emits their newest pictures.
+
+    An H.264 camera without B-frames is not decoded: its pictures are emitted as access units, all
+    of them, for `infer` to publish as they are. Whatever needs pixels makes all pictures come as
+    decoded frames instead: `sample`, `max_height` or `freeze_timeout_s`, and `map_frames` or
+    `filter_frames` behind the source. `statuses()` says what is done, and why.
 
     All cameras are connected to at the same time, each by a thread of its own that never gives
     up; one that is dead holds up nothing. Frames and gaps cover the time of every camera from the
@@ -36,12 +42,14 @@ class RtspSource(FixedPartitionedSource[Item, ReaderState]):
 
     Args:
         cameras: A URL or a `Camera`, or a sequence of these.
-        sample: Which pictures are looked at; `FramesPerSecond(2)`, `Keyframes()`, `EveryFrame()`.
-            The grid is laid on media time.
+        sample: Which pictures are decoded and looked at; `FramesPerSecond(2)`, `Keyframes()`,
+            `EveryFrame()`. The grid is laid on media time. By default all pictures, without
+            decoding where possible: that costs least, and the service picks from what it gets.
         settings: Time-outs, reconnection, bounds.
 
     Attributes:
         cameras: The cameras, in order.
+        plan: Which pictures are decoded, or None where none has to be.
 
     Raises:
         ConfigurationError: No camera, a name or an address that is there twice, or a URL that is
@@ -58,7 +66,7 @@ class RtspSource(FixedPartitionedSource[Item, ReaderState]):
         given = [cameras] if isinstance(cameras, str | Camera) else list(cameras)
         self.cameras = [each if isinstance(each, Camera) else Camera(url=each) for each in given]
         _check(self.cameras)
-        self._plan: SamplingPlan = EveryFrame() if sample is None else sample
+        self.plan = sample
         self._settings = settings or RtspSettings()
         self._by_name = {camera.name: camera for camera in self.cameras}
         self._readers: dict[str, RtspReader] = {}
@@ -66,6 +74,10 @@ class RtspSource(FixedPartitionedSource[Item, ReaderState]):
     def list_parts(self) -> list[str]:
         """Return the names of the cameras."""
         return list(self._by_name)
+
+    def decode_always(self) -> None:
+        """Emit frames only; `map_frames` and `filter_frames` ask for it."""
+        self.plan = self.plan or EveryFrame()
 
     def statuses(self) -> Mapping[str, CameraStatus]:
         """Return how the cameras of this process are doing, by name; any thread may ask."""
@@ -88,7 +100,7 @@ class RtspSource(FixedPartitionedSource[Item, ReaderState]):
         def open_reader(start_us: int, anchor_us: int) -> RtspReader:
             reader = RtspReader(
                 camera,
-                self._plan,
+                self.plan,
                 self._settings,
                 clock=clock,
                 start_us=start_us,

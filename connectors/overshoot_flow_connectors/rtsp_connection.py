@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
@@ -19,26 +19,10 @@ from av.video.stream import VideoStream
 from overshoot_flow.errors import CameraCredentialsError, CameraError, CameraSilentError
 from overshoot_flow.session.clock import SteadyUtc
 from overshoot_flow_connectors.rtsp_address import Camera
+from overshoot_flow_connectors.rtsp_packets import PictureJoiner, TimedPacket
 
 _PRODUCER_TIME: Final = struct.Struct("<qi")  # AVProducerReferenceTime: µs of UTC, flags
 _US_PER_S: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimedPacket:
-    """One encoded picture as it came.
-
-    Attributes:
-        packet: The access unit, in Annex B where the codec has it.
-        pts_us: Its time stamp in µs of the camera's count, or None.
-        arrival_us: When it came, in µs of UTC.
-        ntp_us: Its capture time by the camera's sender reports in µs of UTC, or None.
-    """
-
-    packet: Packet[VideoStream]
-    pts_us: int | None
-    arrival_us: int
-    ntp_us: int | None
 
 
 class RtspConnection:
@@ -77,6 +61,10 @@ class RtspConnection:
             "analyzeduration": "1",
             "probesize": "32",
         }
+        if camera.ca_file is not None:
+            options |= {"tls_verify": "1", "ca_file": str(camera.ca_file)}
+        if camera.certificate_host is not None:
+            options["verifyhost"] = camera.certificate_host
         begun_s = time.monotonic()
         try:
             return av.open(
@@ -87,6 +75,12 @@ class RtspConnection:
         except (av.error.FFmpegError, OSError) as error:
             elapsed_s = time.monotonic() - begun_s
             failure = _translated(error, silent=elapsed_s >= self._open_timeout_s)
+            if camera.ca_file is not None and error.errno == errno.EIO:
+                # FFmpeg says no more than that about a certificate.
+                failure = CameraError(
+                    "no TLS connection came about; perhaps the camera's certificate is not by "
+                    "ca_file, or names another host (see certificate_host)"
+                )
         # Raised outside, so that the original, whose text has the password, is not its context.
         raise failure
 
@@ -106,6 +100,11 @@ class RtspConnection:
             CameraSilentError: No packet came for `read_timeout_s`.
             CameraError: The session broke.
         """
+        joiner = PictureJoiner(self.stream.codec_context.name)
+        for timed in self._demuxed():
+            yield from joiner.take(timed)
+
+    def _demuxed(self) -> Iterator[TimedPacket]:
         silence = CameraSilentError(f"no picture came for {self._read_timeout_s:g} s")
         failure: CameraError | None = None
         asked_us = self._clock.now_us()
@@ -166,5 +165,15 @@ def _translated(error: Exception, *, silent: bool) -> CameraError:
         return CameraError("the camera has no stream of this path")
     if silent or isinstance(error, av.error.ExitError | TimeoutError):
         return CameraSilentError("the camera does not answer in time")
+    if isinstance(error, av.error.HTTPClientError):
+        # So it is where no track is video: FFmpeg asks to play without having chosen any.
+        return CameraError(
+            "the camera refuses the session; perhaps it sends no video, or has clients enough"
+        )
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return CameraError(
+            "no connection came about; perhaps the host's name cannot be resolved, or the other "
+            "side speaks no TLS"
+        )
     reason = getattr(error, "strerror", None) or type(error).__name__
     return CameraError(f"the camera cannot be read: {reason}")

@@ -3,143 +3,70 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from overshoot_flow.errors import (
-    CameraCredentialsError,
-    CameraError,
-    CameraSilentError,
-    ConfigurationError,
-)
-from overshoot_flow.media.camera_clock import CameraClock, ClockHealth, ClockLimits
-from overshoot_flow.media.frames import Frame
+from overshoot_flow.errors import CameraCredentialsError, CameraError, CameraSilentError
+from overshoot_flow.log_context import log_context
+from overshoot_flow.media.access_units import Picture
+from overshoot_flow.media.camera_clock import CameraClock
+from overshoot_flow.media.h264_parameters import SequenceParameters
 from overshoot_flow.media.live_queue import LiveGap, LiveQueue
-from overshoot_flow.media.live_sampling import LiveFrameSink, LiveSampler
-from overshoot_flow.media.pictures import PictureConverter
-from overshoot_flow.media.reconnecting import ReconnectPlan, ReconnectSchedule
+from overshoot_flow.media.live_rhythm import PictureRate
+from overshoot_flow.media.live_sink import EditPicture, LiveSink
+from overshoot_flow.media.live_track import LiveTrack, TrackWishes
+from overshoot_flow.media.reconnecting import ReconnectSchedule
 from overshoot_flow.media.sampling import SamplingPlan
 from overshoot_flow.results import GapReason
 from overshoot_flow.session.clock import SteadyUtc
 from overshoot_flow_connectors.rtsp_address import Camera
 from overshoot_flow_connectors.rtsp_connection import RtspConnection
+from overshoot_flow_connectors.rtsp_settings import NOT_CONNECTED_YET, CameraStatus, RtspSettings
+from overshoot_flow_connectors.rtsp_thread import CameraThread
 
 _US_PER_S: Final = 1_000_000
 
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RtspSettings:
-    """How cameras are watched.
-
-    Args:
-        max_height: Largest height of a frame in pixels, or None for the camera's own.
-        open_timeout_s: Bound of connecting.
-        stall_timeout_s: A connected camera without a picture for this long is connected to anew.
-        freeze_timeout_s: A camera that repeats one picture for this long is connected to anew,
-            and its pictures become gaps; None where still pictures are normal.
-        reconnect: The pauses between attempts.
-        clock: Where a camera's clock stops being believed.
-        queue_frames: Frames that may wait for the engine; beyond it the oldest are dropped.
-        queue_bytes: The same in bytes of pixels.
-        gap_report_s: A gap that lasts longer is recorded in parts of this length.
-
-    Raises:
-        ConfigurationError: A number is out of range.
-    """
-
-    max_height: int | None = None
-    open_timeout_s: float = 10.0
-    stall_timeout_s: float = 10.0
-    freeze_timeout_s: float | None = None
-    reconnect: ReconnectPlan = field(default_factory=ReconnectPlan)
-    clock: ClockLimits = field(default_factory=ClockLimits)
-    queue_frames: int = 16
-    queue_bytes: int = 32 * 1024 * 1024
-    gap_report_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.max_height is not None and self.max_height < 2:  # noqa: PLR2004 - one chroma sample
-            raise ConfigurationError(f"max_height must be at least 2 pixels, not {self.max_height}")
-        times_s = {
-            "open_timeout_s": self.open_timeout_s,
-            "stall_timeout_s": self.stall_timeout_s,
-            "gap_report_s": self.gap_report_s,
-        }
-        if self.freeze_timeout_s is not None:
-            times_s["freeze_timeout_s"] = self.freeze_timeout_s
-        for name, value in times_s.items():
-            if not 0 < value <= 3600:  # noqa: PLR2004 - an hour
-                raise ConfigurationError(f"{name} must be above 0 and at most 3600, not {value:g}")
-        for name in ("queue_frames", "queue_bytes"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} must be at least 1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CameraStatus:
-    """How one camera is doing.
-
-    Attributes:
-        connected: Whether it gives pictures now.
-        problem: Why it does not, or None.
-        connections: RTSP sessions that gave a picture.
-        attempts: Attempts to connect.
-        stalls: Sessions that ended because no picture came any more.
-        freezes: Sessions that were ended because one picture was repeated.
-        pictures: Decoded pictures.
-        frames: Samples handed to the queue.
-        damaged: Packets and pictures that could not be decoded.
-        given_up: Samples that were not handed on, by reason.
-        clock: What is known about its clocks.
-    """
-
-    connected: bool
-    problem: str | None
-    connections: int
-    attempts: int
-    stalls: int
-    freezes: int
-    pictures: int
-    frames: int
-    damaged: int
-    given_up: Mapping[str, int]
-    clock: ClockHealth
-
-
 class RtspReader:
     """Watches a camera in a thread of its own and never gives up.
 
     The thread has at most one RTSP session at a time: a new one begins after the old one is
-    closed. It ends with `stop` or `close`; until then every moment is in a frame or a gap.
+    closed. It ends with `stop` or `close`; until then every moment is in a frame, an access unit
+    or a gap.
 
     Args:
         camera: The camera.
-        plan: Which pictures are samples.
+        plan: Which pictures are samples; None for all of them, without decoding where the camera's
+            video, the settings and `edit` allow it.
         settings: How it is watched.
         clock: The partition's clock.
         start_us: Media time at which the record begins, in µs.
         anchor_us: UTC in µs at media time 0.
+        edit: Changes every decoded picture's planes in place, given width and height. A picture
+            for which it raises becomes a gap with the reason `decode`.
+        first_gap: The reason of the gap before the first attempt to connect has failed or brought a
+            picture.
+        predecessor: A stopped reader that this one replaces. While it may still have a session
+            with the same address, this one does not connect; closing this one closes it too.
     """
 
     def __init__(
         self,
         camera: Camera,
-        plan: SamplingPlan,
+        plan: SamplingPlan | None,
         settings: RtspSettings,
         *,
         clock: SteadyUtc,
         start_us: int,
         anchor_us: int,
+        edit: EditPicture | None = None,
+        first_gap: GapReason = GapReason.OUTAGE,
+        predecessor: RtspReader | None = None,
     ) -> None:
         self._camera = camera
-        self._plan = plan
         self._settings = settings
         self._clock = clock
         self._anchor_us = anchor_us
@@ -147,30 +74,48 @@ class RtspReader:
             start_us,
             max_frames=settings.queue_frames,
             max_bytes=settings.queue_bytes,
+            max_access_units=settings.queue_access_units,
             report_us=round(settings.gap_report_s * _US_PER_S),
+            first_gap=first_gap,
         )
         freeze_s = settings.freeze_timeout_s
-        self._sink = LiveFrameSink(
+        self._wishes = TrackWishes.of(
+            plan,
+            max_height=settings.max_height,
+            detects_freezes=freeze_s is not None,
+            edits=edit is not None,
+        )
+        self._sink = LiveSink(
             self._queue,
             stream_key=camera.name,
             source=camera.url,
             freeze_after_us=None if freeze_s is None else round(freeze_s * _US_PER_S),
+            edit=edit,
         )
         self._camera_clock = CameraClock(anchor_us, settings.clock)
-        self._converter = PictureConverter(settings.max_height)
         self._schedule = ReconnectSchedule(settings.reconnect, Random())  # noqa: S311 - jitter
-        self._stopping = threading.Event()
         self._failure: BaseException | None = None
-        self._problem: str | None = "not connected yet"
+        self._problem: str | None = NOT_CONNECTED_YET
         self._first_picture_s: float | None = None
         self._last_picture_s = 0.0
         self._connections = self._attempts = self._stalls = self._freezes = 0
-        self._pictures = self._damaged = 0
+        self._packets = self._bytes_in = self._pictures = self._damaged = 0
+        self._rate = PictureRate()
+        self._track: LiveTrack | None = None
+        self._proven: SequenceParameters | None = None
+        self._codec: str | None = None
+        self._size: tuple[int, int] | None = None
         self._clock_flagged = False
-        self._thread = threading.Thread(target=self._run, name=f"camera {camera.name}", daemon=True)
+        self._thread = CameraThread(
+            camera.name,
+            (camera.url, camera.query),
+            log_context(camera=camera.name)(self._run),
+            () if predecessor is None else predecessor.threads(),
+        )
+        self._stopping = self._thread.stopping
         self._thread.start()
 
-    def poll(self, max_frames: int, max_gaps: int, now_us: int) -> list[Frame | LiveGap]:
+    def poll(self, max_frames: int, max_gaps: int, now_us: int) -> list[Picture | LiveGap]:
         """Return what is ready without waiting; see `LiveQueue.poll`.
 
         Raises:
@@ -178,7 +123,12 @@ class RtspReader:
         """
         if self._failure is not None:
             raise self._failure
+        self._thread.forget_ended()
         return self._queue.poll(max_frames, max_gaps, now_us)
+
+    def threads(self) -> list[CameraThread]:
+        """Return the threads that end with this reader and have not ended yet."""
+        return self._thread.with_predecessors()
 
     @property
     def exhausted(self) -> bool:
@@ -188,29 +138,48 @@ class RtspReader:
     @property
     def status(self) -> CameraStatus:
         """How the camera is doing; may be read by any thread."""
+        track = self._track
         return CameraStatus(
             connected=self._problem is None,
             problem=self._problem,
+            paused=self._queue.paused,
+            passes_through=track is not None and track.decoded_because is None,
+            decoded_because=None if track is None else track.decoded_because,
+            codec=self._codec,
+            size=self._size,
+            fps=self._rate.per_second(time.monotonic()),
             connections=self._connections,
             attempts=self._attempts,
             stalls=self._stalls,
             freezes=self._freezes,
+            packets=self._packets,
+            bytes_in=self._bytes_in,
             pictures=self._pictures,
-            frames=self._sink.frames,
+            frames=self._sink.pictures,
             damaged=self._damaged,
             given_up=dict(self._queue.given_up),
             clock=self._camera_clock.health,
         )
 
+    def pause(self, now_us: int, reason: GapReason, detail: str) -> None:
+        """Nobody wants pictures from now on; the connection stays, and nothing is decoded."""
+        self._queue.pause(now_us, reason, detail)
+
+    def go_on(self) -> None:
+        """Pictures are wanted again; they begin with the next key frame."""
+        self._queue.go_on()
+
     def stop(self, now_us: int, reason: GapReason, detail: str) -> None:
-        """End the record at `now_us`; the thread ends when its network call returns."""
+        """End the record at `now_us`; the thread ends soon, and is not waited for."""
         self._stopping.set()
         self._queue.end(now_us, reason, detail)
 
     def close(self) -> None:
-        """Stop the thread and wait for it, at most for the longest of the time-outs."""
-        self._stopping.set()
-        self._thread.join()
+        """Stop the thread and wait for it, and for those of the readers before this one.
+
+        A network call is given up within 0.1 s; a name that a name server does not resolve is not.
+        """
+        self._thread.close()
 
     def _run(self) -> None:
         try:
@@ -249,37 +218,42 @@ class RtspReader:
         return self._clock.now_us() - self._anchor_us
 
     def _watch(self, connection: RtspConnection) -> CameraError:
-        sampler = LiveSampler(
-            connection.stream.codec_context,
-            self._plan,
-            self._converter,
-            self._sink,
-            self._note_picture,
+        context = connection.stream.codec_context
+        self._codec = context.name
+        self._track = track = LiveTrack(
+            context, self._wishes, self._sink, self._note_picture, proven=self._proven
         )
         self._last_picture_s = time.monotonic()
         reason, failure = GapReason.OUTAGE, CameraError("the camera ended the session")
         try:
-            self._take_packets(connection, sampler)
+            self._take_packets(connection, track)
         except _FrozenError as error:
             self._freezes += 1
             reason, failure = GapReason.FROZEN, error
         except CameraSilentError as error:
-            self._stalls += 1
+            # Being told to end looks like silence too.
+            self._stalls += not self._stopping.is_set()
             reason, failure = GapReason.STALLED, error
         except CameraError as error:
             failure = error
-        sampler.interrupted(reason, str(failure))
-        self._damaged += sampler.damaged
+        track.interrupted(reason, str(failure))
+        self._damaged += track.damaged
+        self._proven = track.proven or self._proven
+        self._track = None
         self._camera_clock.disconnected()
         return failure
 
-    def _take_packets(self, connection: RtspConnection, sampler: LiveSampler) -> None:
+    def _take_packets(self, connection: RtspConnection, track: LiveTrack) -> None:
         stall_s = self._settings.stall_timeout_s
         for timed in connection.packets():
             if self._stopping.is_set():
                 return
             stamp = self._camera_clock.stamp(timed.pts_us, timed.arrival_us, timed.ntp_us)
-            sampler.take(timed.packet, stamp)
+            self._packets += 1
+            self._bytes_in += timed.packet.size
+            self._rate.take(time.monotonic())
+            track.take(timed.packet, stamp)
+            self._size = track.size or self._size
             self._flag_clock()
             if time.monotonic() - self._last_picture_s >= stall_s:
                 raise CameraSilentError(f"packets, but no picture came for {stall_s:g} s")
@@ -297,8 +271,12 @@ class RtspReader:
 
     def _note_problem(self, failure: CameraError, pause_s: float) -> None:
         """Say it once; what stays the same while it is tried again is no news."""
+        if self._stopping.is_set():
+            # The failure is our own doing.
+            self._problem = self._problem or "it is not watched any more"
+            return
         text = str(failure)
-        if text != self._problem and not self._stopping.is_set():
+        if text != self._problem:
             level = (
                 logging.ERROR if isinstance(failure, CameraCredentialsError) else logging.WARNING
             )
