@@ -14,9 +14,10 @@ from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.flow import infer, run, to_arrow
 from overshoot_flow.flow.peers import Peer
 from overshoot_flow.flow.running import DEFAULT_PEER_TIMEOUT
-from overshoot_flow.results import Heartbeat, Outcome
+from overshoot_flow.results import GapReason, Heartbeat, Outcome
 from overshoot_flow.session.ledger import LEDGER
 from overshoot_flow.session.runtime import RUNTIME
+from overshoot_flow.spending import Budget
 from overshoot_flow_connectors.file import FileSource
 from overshoot_flow_connectors.parquet import ParquetSink
 from overshoot_flow_pipelines.tally import Tally
@@ -27,18 +28,26 @@ class ArchiveReport:
     """How a run ended.
 
     Attributes:
-        frames_read: Frames that the source emitted.
+        frames_read: Frames that the source emitted, without those left to the next part.
         stopped: Whether a signal ended the run early.
         failures: Why sessions failed, by stream key.
+        over_budget: Whether frames are left to another part of the run for want of money.
     """
 
     frames_read: int
     stopped: bool
     failures: dict[str, OvershootFlowError]
+    over_budget: bool = False
 
 
 def archive_flow(
-    source: FileSource, inference: Inference, service: Service, sink: ParquetSink, tally: Tally
+    source: FileSource,
+    inference: Inference,
+    service: Service,
+    sink: ParquetSink,
+    tally: Tally,
+    *,
+    budget: Budget | None = None,
 ) -> Dataflow:
     """Build the dataflow file → infer → Arrow → Parquet; `tally` counts the outcomes.
 
@@ -47,7 +56,7 @@ def archive_flow(
     """
     flow = Dataflow("overshoot_archive")
     frames = op.input("files", flow, source)
-    outcomes = infer("ask", frames, inference, service)
+    outcomes = infer("ask", frames, inference, service, budget=budget)
 
     def count(_step_id: str, said: Outcome | Heartbeat) -> None:
         if not isinstance(said, Heartbeat):
@@ -89,4 +98,5 @@ def run_archive(
         frames_read=sum(LEDGER.frames_emitted(key) for key, _ in source.sources),
         stopped=stopped,
         failures=dict(RUNTIME.failures),
+        over_budget=any(GapReason.BUDGET in LEDGER.left_because(key) for key, _ in source.sources),
     )

@@ -11,9 +11,12 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from overshoot_flow.errors import CameraError, ConfigurationError
+from overshoot_flow.media.live_track import TrackWishes
 from overshoot_flow.session.clock import SteadyUtc, SystemClock
 from overshoot_flow_connectors.fleet_model import FleetCamera
-from overshoot_flow_connectors.rtsp_connection import RtspConnection, TimedPacket
+from overshoot_flow_connectors.rtsp_connection import RtspConnection
+from overshoot_flow_connectors.rtsp_interrupt import interruptible
+from overshoot_flow_connectors.rtsp_packets import TimedPacket
 from overshoot_flow_pipelines.check_facts import CameraFacts, CameraObservation, PictureFacts
 
 
@@ -44,7 +47,7 @@ def watch_camera(
 ) -> CameraFacts:
     """Connect to a camera, watch it, and leave; blocks.
 
-    It takes at most `watch_s` and about twice `timeout_s`.
+    It takes at most `watch_s` and about twice `timeout_s`, and ends at once when it is told to.
 
     Args:
         camera: The camera.
@@ -54,12 +57,15 @@ def watch_camera(
     Raises:
         CameraError: The camera cannot be watched; the text has no secret.
     """
-    with RtspConnection(
-        camera.address,
-        SteadyUtc(SystemClock()),
-        open_timeout_s=limits.timeout_s,
-        read_timeout_s=limits.timeout_s,
-    ) as connection:
+    with (
+        interruptible(stopping),
+        RtspConnection(
+            camera.address,
+            SteadyUtc(SystemClock()),
+            open_timeout_s=limits.timeout_s,
+            read_timeout_s=limits.timeout_s,
+        ) as connection,
+    ):
         connection.stream.codec_context.thread_count = 1
         watch = _Watch(connection.stream)
         until_s = time.monotonic() + limits.watch_s
@@ -67,7 +73,16 @@ def watch_camera(
             watch.take(packet)
             if watch.is_enough or stopping.is_set() or time.monotonic() > until_s:
                 break
-        return watch.facts(has_mask=bool(camera.mask))
+        return watch.facts(pixels_for=_pixels_for(camera))
+
+
+def _pixels_for(camera: FleetCamera) -> str | None:
+    return TrackWishes.of(
+        camera.sample,
+        max_height=camera.max_height,
+        detects_freezes=camera.freeze_timeout_s is not None,
+        edits=bool(camera.mask),
+    ).pixels_for
 
 
 class _Watch:
@@ -96,14 +111,15 @@ class _Watch:
 
     def _decode(self, packet: Packet[VideoStream]) -> None:
         try:
-            for frame in packet.decode():
+            # Not by the packet: one that was joined belongs to no stream.
+            for frame in self._stream.codec_context.decode(packet):
                 self._size = (frame.width, frame.height)
         except av.error.FFmpegError:
             # A session may begin in the middle of a GOP; whether any picture can be decoded is
             # judged in the end.
             return
 
-    def facts(self, *, has_mask: bool) -> CameraFacts:
+    def facts(self, *, pixels_for: str | None) -> CameraFacts:
         if self._size is None:
             raise CameraError("none of its pictures can be decoded")
         context = self._stream.codec_context
@@ -112,5 +128,5 @@ class _Watch:
             width=self._size[0],
             height=self._size[1],
             announces_b_frames=bool(context.has_b_frames),
-            has_mask=has_mask,
+            pixels_for=pixels_for,
         )

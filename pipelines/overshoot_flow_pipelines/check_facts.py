@@ -86,7 +86,13 @@ class CameraObservation:
         )
 
     def facts(
-        self, *, codec: str, width: int, height: int, announces_b_frames: bool, has_mask: bool
+        self,
+        *,
+        codec: str,
+        width: int,
+        height: int,
+        announces_b_frames: bool,
+        pixels_for: str | None,
     ) -> CameraFacts:
         """Sum up.
 
@@ -95,7 +101,7 @@ class CameraObservation:
             width: Width of a decoded picture.
             height: Its height.
             announces_b_frames: Whether the decoder saw that pictures are reordered.
-            has_mask: Whether parts of the pictures are blacked out before they are published.
+            pixels_for: What in the fleet file needs decoded pictures, or None.
         """
         keys = self._key_frames()
         gop_pictures = keys[-1] - keys[-2] if len(keys) > 1 else None
@@ -115,7 +121,7 @@ class CameraObservation:
             clock_basis="ntp" if is_set else "arrival",
             clock_offset_s=offset_s,
             passthrough_refusal=_passthrough_refusal(
-                codec, has_b_frames=has_b_frames, has_mask=has_mask
+                codec, has_b_frames=has_b_frames, pixels_for=pixels_for
             ),
         )
 
@@ -141,13 +147,11 @@ class CameraObservation:
         return median(offsets_us) / US_PER_S if offsets_us else None
 
 
-def _passthrough_refusal(codec: str, *, has_b_frames: bool, has_mask: bool) -> str | None:
+def _passthrough_refusal(codec: str, *, has_b_frames: bool, pixels_for: str | None) -> str | None:
     refusal = codec_refusal(codec)
     if refusal is not None:
         return refusal
     if has_b_frames:
         # WebRTC has no decoding times: they would be shown in decoding order.
         return "it has B-frames"
-    if has_mask:
-        return "its mask is painted into the pictures"
-    return None
+    return pixels_for

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from overshoot_flow_connectors.fleet_model import FleetCamera, FleetService
+from overshoot_flow_connectors.fleet_model import Fleet, FleetCamera, FleetService
+from overshoot_flow_connectors.fleet_plan import without_slot
 from overshoot_flow_pipelines.check_facts import CameraFacts
 from overshoot_flow_pipelines.check_service import ServiceFacts
 
@@ -47,8 +48,15 @@ class FleetCheck:
 
     @property
     def streams(self) -> int:
-        """How many cameras can be watched at once."""
+        """How many streams all services have together."""
         return sum(each.service.service.max_streams for each in self.services)
+
+    @property
+    def waiting(self) -> int:
+        """How many cameras find no free stream at a service that they may use."""
+        cameras = tuple(each.camera for each in self.cameras)
+        services = tuple(each.service for each in self.services)
+        return len(without_slot(Fleet(cameras=cameras, services=services)))
 
 
 def as_json(check: FleetCheck) -> dict[str, Any]:
@@ -71,6 +79,7 @@ def as_json(check: FleetCheck) -> dict[str, Any]:
                 "base_url": each.service.service.base_url,
                 "ok": not each.facts.problems,
                 "max_streams": each.service.service.max_streams,
+                "credit": _credit(each),
                 **asdict(each.facts),
             }
             for each in check.services
@@ -81,12 +90,11 @@ def as_json(check: FleetCheck) -> dict[str, Any]:
 def as_tables(check: FleetCheck) -> RenderableType:
     """Return the check as tables for a terminal."""
     parts: list[RenderableType] = [_camera_table(check), _service_table(check)]
-    waiting = len(check.cameras) - check.streams
-    if waiting > 0:
+    if check.waiting:
         parts.append(
             Text(
                 f"{len(check.cameras)} cameras share {check.streams} streams: "
-                f"{waiting} at a time must wait for a slot"
+                f"{check.waiting} at a time must wait for a slot"
             )
         )
     return Group(*parts)
@@ -134,7 +142,7 @@ def _published(facts: CameraFacts) -> str:
 
 
 def _service_table(check: FleetCheck) -> Table:
-    table = Table("service", "URL", "key", "streams", "models", "problem")
+    table = Table("service", "URL", "key", "credit", "streams", "models", "problem")
     keys = {True: "accepted", False: "refused", None: "unknown"}
     for each in check.services:
         facts, service = each.facts, each.service.service
@@ -143,11 +151,19 @@ def _service_table(check: FleetCheck) -> Table:
             _text(each.service.name),
             _text(service.base_url),
             keys[facts.key_accepted],
+            _credit(each),
             str(service.max_streams),
             _text("\n".join(models)),
             _text("\n".join(facts.problems), "red"),
         )
     return table
+
+
+def _credit(check: ServiceCheck) -> str:
+    if check.service.service.generation == "v0.2":
+        return "told only while a stream runs"
+    cents = check.facts.balance_cents
+    return "unknown" if cents is None else f"{cents:.2f} cents"
 
 
 def _text(words: str, style: str = "") -> Text:

@@ -11,7 +11,18 @@ from collections.abc import Sequence
 
 from overshoot_flow import __version__
 from overshoot_flow.errors import ConfigurationError, OvershootFlowError, PeerLostError
-from overshoot_flow_pipelines.commands import archive, check, models, run, serve, testvideo
+from overshoot_flow_pipelines.commands import (
+    archive,
+    check,
+    deadletters,
+    fleet,
+    models,
+    run,
+    schema,
+    serve,
+    testvideo,
+)
+from overshoot_flow_pipelines.log_format import LOG_FORMATS, set_up_logging
 from overshoot_flow_pipelines.summary import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -19,6 +30,8 @@ from overshoot_flow_pipelines.summary import (
     EXIT_USAGE,
 )
 from overshoot_flow_pipelines.supervised import Supervised
+
+_logger = logging.getLogger(__name__)
 
 _EXAMPLE = """\
 example (everything on this machine):
@@ -40,10 +53,26 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     top.add_argument(
+        "--log-format",
+        choices=LOG_FORMATS,
+        default="text",
+        help="how the log on standard error looks (default: %(default)s); json: an object a line",
+    )
+    top.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more: -v notices, -vv everything"
     )
     subcommands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (archive, check, run, serve, testvideo, models):
+    for command in (
+        archive,
+        check,
+        fleet,
+        run,
+        schema,
+        deadletters,
+        serve,
+        testvideo,
+        models,
+    ):
         command.add_parser(subcommands)
     return top
 
@@ -61,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(given)
     options.arguments = given
     options.supervised = supervised
-    _set_up_logging(options.verbose)
+    set_up_logging(options.verbose, options.log_format)
     in_cluster = supervised is not None or getattr(options, "process_id", None) is not None
     try:
         code = _run(options)
@@ -80,7 +109,7 @@ def _run(options: argparse.Namespace) -> int:
         code: int = options.run(options)
     except OvershootFlowError as error:
         code = _code_of(error)
-        _complain(error, code, options.supervised)
+        _complain(error, code, options)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
@@ -95,8 +124,11 @@ def _code_of(error: OvershootFlowError) -> int:
     return EXIT_FAILED
 
 
-def _complain(error: Exception, code: int, supervised: Supervised | None) -> None:
-    if supervised is None:
+def _complain(error: Exception, code: int, options: argparse.Namespace) -> None:
+    supervised: Supervised | None = options.supervised
+    if supervised is None and options.log_format == "json":
+        _logger.error("%s", error)
+    elif supervised is None:
         sys.stderr.write(f"overshoot-flow: {error}\n")
     elif code != EXIT_PEER_LOST:
         # The supervisor says it, once, however many processes fail with it.
@@ -109,15 +141,6 @@ def _leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _set_up_logging(verbosity: int) -> None:
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for package in ("overshoot_flow", "overshoot_flow_connectors", "overshoot_flow_pipelines"):
-        logging.getLogger(package).setLevel(level)
-    # The SDK warns about every detour of its signalling, with URLs in the text.
-    logging.getLogger("livekit").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

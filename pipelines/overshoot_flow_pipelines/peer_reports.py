@@ -17,6 +17,7 @@ def to_document(report: ArchiveReport, counts: Counts) -> dict[str, Any]:
     return {
         "frames_read": report.frames_read,
         "stopped": report.stopped,
+        "over_budget": report.over_budget,
         "failures": {key: str(error) for key, error in report.failures.items()},
         "counts": {field.name: getattr(counts, field.name) for field in fields(counts)},
     }
@@ -31,14 +32,18 @@ def added_up(documents: Iterable[Mapping[str, Any]]) -> tuple[ArchiveReport, Cou
         KeyError, TypeError: These are not `to_document`'s values.
     """
     total = Counts()
-    frames_read, stopped = 0, False
+    frames_read, stopped, over_budget = 0, False, False
     failures: dict[str, OvershootFlowError] = {}
     for document in filter(None, documents):
         frames_read += document["frames_read"]
         stopped |= document["stopped"]
+        over_budget |= document["over_budget"]
         failures |= {key: OvershootFlowError(text) for key, text in document["failures"].items()}
         total.include(_counts_in(document))
-    return ArchiveReport(frames_read=frames_read, stopped=stopped, failures=failures), total
+    report = ArchiveReport(
+        frames_read=frames_read, stopped=stopped, failures=failures, over_budget=over_budget
+    )
+    return report, total
 
 
 def mismatches(documents: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from overshoot_flow.flow.membership import PEER_LOST_EXIT_CODE
 from overshoot_flow.flow.running import INTERRUPTED_EXIT_CODE
+from overshoot_flow.results import GapReason
 from overshoot_flow_pipelines.archive import ArchiveReport
 from overshoot_flow_pipelines.tally import Counts
 
@@ -19,7 +20,7 @@ EXIT_PEER_LOST: Final = PEER_LOST_EXIT_CODE
 EXIT_INTERRUPTED: Final = INTERRUPTED_EXIT_CODE
 
 
-def summary_lines(report: ArchiveReport, counts: Counts, out: Path) -> list[str]:
+def summary_lines(report: ArchiveReport, counts: Counts, out: Path | str) -> list[str]:
     """Say what became of every frame, what it cost and where the records are."""
     lines = [
         f"frames read      {report.frames_read:>8}",
@@ -42,6 +43,10 @@ def summary_lines(report: ArchiveReport, counts: Counts, out: Path) -> list[str]
     if counts.smallest_delivered_height is not None:
         lines.append(f"delivered height {counts.smallest_delivered_height:>8}   at the least")
     lines += [f"FAILED {stream_key}: {error}" for stream_key, error in report.failures.items()]
+    if report.failures:
+        lines.append("what is not answered is left; the same command goes on with it")
+    if report.over_budget or GapReason.BUDGET in counts.gap_reasons:
+        lines.append("the budget is spent; the same command goes on with a greater one")
     if report.stopped:
         lines.append("stopped early by a signal; what was published is answered")
     lines.append(f"records          {out}")

@@ -62,7 +62,11 @@ class Supervised:
         )
 
     def end_with_supervisor(self) -> None:
-        """From now on end this process, streams deleted, as soon as its supervisor is gone."""
+        """From now on end this process, streams deleted, as soon as its supervisor is gone.
+
+        A hangup ends it no more: the supervisor passes it on to whoever follows a file.
+        """
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         threading.Thread(target=self._watch_lifeline, name="lifeline", daemon=True).start()
 
     def hand_over(self, document: Mapping[str, Any]) -> None:

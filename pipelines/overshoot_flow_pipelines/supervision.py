@@ -92,6 +92,8 @@ class Supervision:
         processes: How many there are.
         restartable: Whether the run has a state from which it can go on.
         limits: How patient it is.
+        is_endless: Whether the run has no end of its own: then a good end that the user has not
+            asked for is a death. (LiveKit's SDK stops its process with SIGTERM when it fails.)
 
     Attributes:
         restarts: How often the group was started again.
@@ -100,6 +102,7 @@ class Supervision:
     processes: int
     restartable: bool
     limits: Limits = field(default_factory=Limits)
+    is_endless: bool = False
     restarts: int = 0
     _alive: set[int] = field(default_factory=set)
     _exits: list[_Exit] = field(default_factory=list)
@@ -199,6 +202,7 @@ class Supervision:
         if cause is None and first == EXIT_INTERRUPTED:
             # Somebody has stopped a process at once, and the others have lost it.
             return [End(EXIT_INTERRUPTED)]
+        crashed = crashed or self.is_endless
         if crashed and self.restartable:
             return [Examine()]
         if crashed:
@@ -213,12 +217,18 @@ class Supervision:
             return [Tell(f"{self._what_happened()} while the run was stopping"), End(EXIT_FAILED)]
         return [End(EXIT_OK)]
 
+    @property
+    def _ended_well(self) -> bool:
+        return all(end.code == EXIT_OK for end in self._exits)
+
     def _cause(self) -> _Exit | None:
         """The first end that no other one explains."""
         return next((e for e in self._exits if e.code not in _NO_CAUSE and not e.ours), None)
 
     def _what_happened(self) -> str:
         cause = self._cause()
+        if cause is None and self._ended_well:
+            return "the run was ended from within"
         if cause is None:
             return "the processes have lost each other"
         return f"process {cause.process} was ended by {_signal_name(-cause.code)}"

@@ -32,7 +32,7 @@ from overshoot_flow_pipelines.supervision import (
 )
 
 _POLL_S: Final = 0.02
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _HOST: Final = "127.0.0.1"
 # Below the ports that systems give to outgoing connections, one of which could take an address
 # between its choice and its use.
@@ -54,34 +54,38 @@ class GroupEnd:
     restarts: int
 
 
-def supervise(arguments: Sequence[str], processes: int, state: Path | None) -> GroupEnd:
+def supervise(
+    arguments: Sequence[str], processes: int, state: Path | None, *, is_endless: bool = False
+) -> GroupEnd:
     """Run `overshoot-flow` with `arguments` as a group of processes on this machine.
 
-    SIGTERM and SIGINT are passed on to all of them. None of them outlives this process.
+    SIGTERM, SIGINT and SIGHUP are passed on to all of them. None of them outlives this process.
 
     Args:
         arguments: The command line without the program's name.
         processes: How many.
         state: The run's state folder; without one the group is not started again.
+        is_endless: Whether the run ends only when it is told to: any other end is a death.
 
     Raises:
         ConfigurationError: No ports are free.
     """
     with tempfile.TemporaryDirectory(prefix="overshoot-flow-") as folder:
-        group = _Group(arguments, processes, state, Path(folder))
+        decisions = Supervision(processes, restartable=state is not None, is_endless=is_endless)
+        group = _Group(arguments, decisions, state, Path(folder))
         with group, _forwarded() as received:
             return group.run(received)
 
 
 class _Group:
     def __init__(
-        self, arguments: Sequence[str], processes: int, state: Path | None, folder: Path
+        self, arguments: Sequence[str], decisions: Supervision, state: Path | None, folder: Path
     ) -> None:
         self._arguments = list(arguments)
-        self._count = processes
+        self._count = decisions.processes
         self._state = state
         self._folder = folder
-        self._decisions = Supervision(processes, restartable=state is not None)
+        self._decisions = decisions
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._positions: str | None = None
         self._lifeline, self._our_end = os.pipe()
@@ -103,8 +107,10 @@ class _Group:
         while self._end is None:
             time.sleep(_POLL_S)
             while received and self._end is None:
-                received.pop()
-                self._do(self._decisions.signalled(time.monotonic()))
+                if received.pop(0) == signal.SIGHUP:
+                    self._pass_on_hangup()
+                else:
+                    self._do(self._decisions.signalled(time.monotonic()))
             for number, code in self._exits():
                 self._do(self._decisions.exited(number, code, time.monotonic()))
             if self._end is None:
@@ -113,6 +119,11 @@ class _Group:
         if self._end.cause is not None and "error" in handovers[self._end.cause]:
             _tell(handovers[self._end.cause]["error"])
         return GroupEnd(code=self._end.code, handovers=handovers, restarts=self._decisions.restarts)
+
+    def _pass_on_hangup(self) -> None:
+        """It asks for no end: whoever follows a file looks at it."""
+        for process in self._processes.values():
+            process.send_signal(signal.SIGHUP)
 
     def _do(self, actions: list[Action]) -> None:
         for action in actions:
@@ -138,14 +149,15 @@ class _Group:
                 handover=self._handover(number),
                 lifeline=self._lifeline,
             )
-            self._processes[number] = subprocess.Popen(  # noqa: S603 - this program itself
-                [sys.executable, "-m", "overshoot_flow_pipelines.cli", *self._arguments],
-                env={**os.environ, **told.environment()},
-                stdin=subprocess.DEVNULL,
-                pass_fds=(self._lifeline,),
-                # Ctrl-C reaches the supervisor alone, which passes it on once.
-                process_group=0,
-            )
+            with _hangup_ignored():
+                self._processes[number] = subprocess.Popen(  # noqa: S603 - this program itself
+                    [sys.executable, "-m", "overshoot_flow_pipelines.cli", *self._arguments],
+                    env={**os.environ, **told.environment()},
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(self._lifeline,),
+                    # Ctrl-C reaches the supervisor alone, which passes it on once.
+                    process_group=0,
+                )
 
     def _exits(self) -> list[tuple[int, int]]:
         """Those by signals first: of two ends at once, they are the cause."""
@@ -172,8 +184,21 @@ class _Group:
 
 
 @contextmanager
+def _hangup_ignored() -> Iterator[None]:
+    """A process that is started meanwhile survives the hangups that come before it takes them.
+
+    What comes here in that moment is lost, and not missed: files are looked at anyway.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
 def _forwarded() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT."""
+    """Collect the signals."""
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

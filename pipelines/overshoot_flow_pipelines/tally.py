@@ -122,6 +122,11 @@ class Tally:
         """Counts over all streams."""
         return self._total
 
+    def streams(self) -> tuple[str, ...]:
+        """Return the keys of the streams that have said something."""
+        with self._lock:
+            return tuple(self._by_stream)
+
     def of(self, stream_key: str) -> Counts:
         """Counts of one stream, zeros while it has said nothing."""
         with self._lock:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from overshoot_flow.config import DEFAULT_BASE_URL, KEY_VARIABLE, Service, api_key
 from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.repair_level import Repair
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse names no public type
 
@@ -37,13 +38,23 @@ def add_service_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def service_from(options: argparse.Namespace, *, answers_deadline_s: float = 10.0) -> Service:
-    """Build the service of `add_service_arguments`."""
-    return Service(
-        key=api_key(options.api_key_file),
-        base_url=options.base_url,
-        answers_deadline_s=answers_deadline_s,
+def add_repair_argument(parser: argparse._ActionsContainer) -> None:
+    """Add what may be put right in an answer."""
+    parser.add_argument(
+        "--repair",
+        choices=[each.value for each in Repair],
+        default=Repair.FENCES.value,
+        help="what may be put right in the writing of an answer, each with those before it; "
+        "recorded as `repaired` (default: %(default)s)",
     )
+
+
+def service_from(
+    options: argparse.Namespace,
+    **settings: Any,  # noqa: ANN401 - those of `Service`
+) -> Service:
+    """Build the service of `add_service_arguments`; `settings` are further ones of `Service`."""
+    return Service(key=api_key(options.api_key_file), base_url=options.base_url, **settings)
 
 
 def missing_extra(extra: str, error: ImportError) -> ConfigurationError:

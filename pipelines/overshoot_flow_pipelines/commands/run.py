@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from bytewax.dataflow import Dataflow
 
@@ -16,6 +14,13 @@ from overshoot_flow.flow import run as run_flow
 from overshoot_flow.session.runtime import RUNTIME
 from overshoot_flow_pipelines.commands.cluster import add_cluster_arguments, is_supervisor, peer_of
 from overshoot_flow_pipelines.commands.common import Subcommands, new_parser
+from overshoot_flow_pipelines.commands.observed import (
+    add_metrics_argument,
+    camera_sources,
+    observed,
+)
+from overshoot_flow_pipelines.importing import imported
+from overshoot_flow_pipelines.open_files import allow_many_open_files
 from overshoot_flow_pipelines.summary import EXIT_FAILED, EXIT_OK
 from overshoot_flow_pipelines.supervisor import supervise
 
@@ -51,6 +56,7 @@ def add_parser(subcommands: Subcommands) -> None:
         help="how often positions and records become durable together (default: %(default)s)",
     )
     add_cluster_arguments(parser)
+    add_metrics_argument(parser)
     parser.set_defaults(run=run)
 
 
@@ -61,16 +67,18 @@ def run(options: argparse.Namespace) -> int:
         end = supervise(options.arguments, options.processes, options.state)
         failures = [line for left in end.handovers for line in left.get("failures", [])]
         return _told(failures) if end.code == EXIT_OK else end.code
+    allow_many_open_files()
     flow = dataflow_of(options.target)
     RUNTIME.failures.clear()
-    run_flow(
-        flow,
-        state=options.state,
-        workers=options.workers,
-        epoch_interval=timedelta(seconds=options.epoch),
-        peer=peer,
-        peer_timeout=timedelta(seconds=options.peer_timeout),
-    )
+    with observed(options, camera_sources(flow)):
+        run_flow(
+            flow,
+            state=options.state,
+            workers=options.workers,
+            epoch_interval=timedelta(seconds=options.epoch),
+            peer=peer,
+            peer_timeout=timedelta(seconds=options.peer_timeout),
+        )
     failures = [f"{key}: {error}" for key, error in RUNTIME.failures.items()]
     if options.supervised is not None:
         options.supervised.hand_over({"failures": failures})
@@ -91,15 +99,7 @@ def dataflow_of(target: str) -> Dataflow:
         ConfigurationError: There is none; the text says what to write.
     """
     place, _, attribute = target.rpartition(":") if ":" in target else (target, "", "flow")
-    found: Any = _module(place, target)
-    for name in attribute.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise ConfigurationError(
-                f"{place} has no {attribute!r}: name its dataflow, or a function that returns it, "
-                f"as {place}:NAME"
-            ) from None
+    found = imported(place, attribute, target)
     if not isinstance(found, Dataflow) and callable(found):
         found = found()
     if not isinstance(found, Dataflow):
@@ -108,37 +108,3 @@ def dataflow_of(target: str) -> Dataflow:
             "without arguments that returns one"
         )
     return found
-
-
-def _module(place: str, target: str) -> Any:  # noqa: ANN401 - a module has any attributes
-    folder, name = Path.cwd(), place
-    if place.endswith(".py"):
-        file = Path(place).absolute()
-        if not file.is_file():
-            raise ConfigurationError(f"there is no file {file}")
-        folder, name = _importable(file)
-    sys.path.insert(0, str(folder))
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        # One that the module itself lacks is the user's to see, with its traceback.
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        raise ConfigurationError(
-            f"cannot import {name!r} of {target!r}: name a module that can be imported from here, "
-            "or a file as path/to/file.py:NAME"
-        ) from None
-    except ValueError:
-        raise ConfigurationError(
-            f"{target!r} names no module: module:attribute or file.py:attribute"
-        ) from None
-
-
-def _importable(file: Path) -> tuple[Path, str]:
-    """Items that travel between processes are found again by the name of their module."""
-    names = [] if file.stem == "__init__" else [file.stem]
-    folder = file.parent
-    while (folder / "__init__.py").exists():
-        names.insert(0, folder.name)
-        folder = folder.parent
-    return folder, ".".join(names)
