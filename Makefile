@@ -3,11 +3,7 @@ PYTHON ?= $(shell command -v python3.12 >/dev/null && python3.12 -c '' 2>/dev/nu
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# Real services that tests start: GStreamer's RTSP server.
-SERVICES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base \
-	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
-
-.PHONY: install demo test test-services check
+.PHONY: install demo test services check
 
 install: $(STAMP)
 
@@ -24,9 +20,9 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-test-services:
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SERVICES)
+# Real services that tests start; apt needs root. Without them such tests are skipped.
+services:
+	tests/services/install.sh
 
 check: install
 	$(BIN)/ruff format --check .

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+from service_report import pytest_terminal_summary  # noqa: F401 - a hook
 
 REQUIRE_ALL = os.environ.get("OVERSHOOT_FLOW_REQUIRE_ALL") == "1"
+
+
+@pytest.fixture(autouse=True)
+def log_levels_are_as_before() -> Iterator[None]:
+    """The command line sets levels of the process; another test must not miss its records."""
+    loggers = logging.root.manager.loggerDict.values()
+    before = {each: each.level for each in loggers if isinstance(each, logging.Logger)}
+    yield
+    for each in list(logging.root.manager.loggerDict.values()):
+        if isinstance(each, logging.Logger):
+            each.setLevel(before.get(each, logging.NOTSET))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,12 +15,15 @@ __all__ = ["cameras", "locked_cameras", "rtsp_available"]
 def cameras(
     rtsp_available: None,  # noqa: ARG001 - a fixture asks for another one by name
 ) -> Iterator[str]:
-    """Address of a server with the cameras `gate`, `yard`, `roof` and `jpeg`."""
+    """Address of a server with the cameras `gate`, `yard`, `roof`, `cut`, `radio` and `jpeg`."""
     server = CameraServer(
         {
             "gate": {"key_interval": 10},
             "yard": {"width": 640, "height": 360, "fps": 10, "key_interval": 5},
             "roof": {"key_interval": 12, "b_frames": 2},
+            # Its payloader repeats the parameter sets before each of them.
+            "cut": {"key_interval": 10, "slices": 4},
+            "radio": {"codec": "audio"},
             "jpeg": {"codec": "mjpeg", "width": 160, "height": 120, "fps": 10},
         }
     )

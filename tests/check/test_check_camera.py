@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -63,6 +64,28 @@ def test_b_frames_are_found(cameras: str) -> None:
     assert facts.gop_pictures == 12
 
 
+def test_key_frames_that_come_in_pieces_are_whole_pictures(cameras: str) -> None:
+    facts = watch(camera_at(f"{cameras}/cut"))
+    assert (facts.codec, facts.width, facts.height) == ("h264", 320, 240)
+    assert facts.gop_pictures == 10
+    assert facts.passthrough_refusal is None
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("fps = 2", "a step or a sampling plan looks at pixels"),
+        ('sample = "every"', "a step or a sampling plan looks at pixels"),
+        ("max_height = 120", "pictures are scaled"),
+        ("freeze_timeout_s = 30", "frozen pictures are looked for"),
+        ("mask = [[[0, 0], [1, 0], [0, 1]]]", "pictures are edited"),
+    ],
+)
+def test_what_the_file_asks_for_is_decoded(cameras: str, line: str, why: str) -> None:
+    camera = camera_at(f"{cameras}/gate", line)
+    assert watch(camera, watch_s=0.5).passthrough_refusal == why
+
+
 def test_motion_jpeg_is_decoded(cameras: str) -> None:
     facts = watch(camera_at(f"{cameras}/jpeg"))
     assert (facts.codec, facts.width, facts.height, facts.gop_pictures) == ("mjpeg", 160, 120, 1)
@@ -87,9 +110,27 @@ def test_what_is_not_there(cameras: str) -> None:
     assert problem == "the camera cannot be read: Connection refused"
 
 
+def test_what_ffmpeg_says_no_clear_word_about(cameras: str) -> None:
+    problem = problem_of(camera_at(f"{cameras}/radio"))
+    assert "perhaps it sends no video" in problem
+    problem = problem_of(camera_at("no-such-camera.invalid/gate"))
+    assert "perhaps the host's name cannot be resolved" in problem
+    problem = problem_of(camera_at(f"{cameras}/gate", 'transport = "tls"'))
+    assert "speaks no TLS" in problem
+
+
 def test_a_mute_camera_is_given_up() -> None:
     with mute_server() as address:
         assert problem_of(camera_at(f"{address}/gate"), 0.5) == "the camera does not answer in time"
+
+
+def test_a_mute_camera_keeps_nobody_who_does_not_wait_any_more() -> None:
+    limits, stopping = CheckLimits(timeout_s=20), threading.Event()
+    stopping.set()
+    begun_s = time.monotonic()
+    with mute_server() as address, pytest.raises(MediaError):
+        watch_camera(camera_at(f"{address}/gate"), limits, stopping)
+    assert time.monotonic() - begun_s < limits.timeout_s
 
 
 def test_all_cameras_are_asked_at_once() -> None:

@@ -128,9 +128,23 @@ def test_a_good_fleet_as_a_table(
     ]  # fmt: skip
     assert gate[-2] == "passthrough"
     assert "640x360" in output
-    assert "decoded: its mask is painted into the pictures" in output
+    assert "decoded: pictures are edited" in output
     assert f"{DEFAULT_MODEL}: ready" in output
     assert "2 cameras share 1 streams: 1 at a time must wait for a slot" in output
+
+
+def test_a_stream_that_a_camera_may_not_use_is_none_for_it(
+    check: Check, cameras: str, server: RunningServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "fleet.toml"
+    told = {
+        name: f'"rtsp://{cameras}/{name}"\nservice = "main"\nsample = "every"'
+        for name in ("gate", "yard")
+    }
+    services = "max_streams = 1\n" + WRONG_SERVICE.format(server.base_url)
+    file.write_text(fleet_text(told, server.base_url, services), encoding="utf-8")
+    _, output, _ = check(file, "--watch", "0.5")
+    assert "2 cameras share 6 streams: 1 at a time must wait for a slot" in output
 
 
 def test_a_wrong_file(check: Check, tmp_path: Path) -> None:

@@ -39,14 +39,14 @@ def facts(
     *,
     codec: str = "h264",
     announces_b_frames: bool = False,
-    has_mask: bool = False,
+    pixels_for: str | None = None,
 ) -> CameraFacts:
     return observation.facts(
         codec=codec,
         width=320,
         height=240,
         announces_b_frames=announces_b_frames,
-        has_mask=has_mask,
+        pixels_for=pixels_for,
     )
 
 
@@ -97,11 +97,11 @@ def test_b_frames_are_seen_by_order_or_announced() -> None:
     assert announced.passthrough_refusal == "it has B-frames"
 
 
-def test_other_codecs_and_masks_are_decoded() -> None:
+def test_other_codecs_and_what_needs_pixels_are_decoded() -> None:
     refusal = facts(observe(STEADY), codec="hevc").passthrough_refusal
     assert refusal == "hevc is not known to be taken by the service"
-    refusal = facts(observe(STEADY), has_mask=True).passthrough_refusal
-    assert refusal == "its mask is painted into the pictures"
+    assert facts(observe(STEADY), pixels_for="a reason").passthrough_refusal == "a reason"
+    assert facts(observe(STEADY)).passthrough_refusal is None
 
 
 def test_when_it_is_enough() -> None:

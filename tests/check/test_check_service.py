@@ -65,9 +65,31 @@ def test_models_that_are_missing_or_take_no_streams(server: RunningServer) -> No
         "none": None,
     }
     busy, missing = facts.problems
-    assert busy == "the model busy takes no new streams: saturated"
+    assert busy == "the model busy takes nothing new: saturated"
     assert missing.startswith("it has no model none; it has ")
     assert DEFAULT_MODEL in missing
+
+
+@pytest.mark.parametrize("generation", ["v1", "v1beta"])
+def test_a_service_of_a_generation_with_a_balance(server: RunningServer, generation: str) -> None:
+    cameras = '\n[[camera]]\nname = "busy"\nurl = "rtsp://10.0.0.1/busy"\nmodel = "busy"'
+    facts = ask(fleet_of(f"{server.root_url}/{generation}", cameras=cameras))
+    assert facts == ServiceFacts(
+        key_accepted=True,
+        models={DEFAULT_MODEL: "ready", "busy": "unavailable"},
+        balance_cents=100.0,
+        problems=("the model busy takes nothing new: unavailable",),
+    )
+    refused = ask(fleet_of(f"{server.root_url}/{generation}", "ovs-wrong-hunter2"))
+    assert refused.key_accepted is False
+    assert "hunter2" not in repr(refused)
+
+
+def test_an_account_without_credit() -> None:
+    with running_server(ServerConfig(keys={KEY: 0.0})) as poor:
+        facts = ask(fleet_of(f"{poor.root_url}/v1"))
+    assert (facts.key_accepted, facts.balance_cents) == (True, 0.0)
+    assert facts.problems == ("the account has no credit left",)
 
 
 def test_a_service_that_is_not_there() -> None:

@@ -55,7 +55,9 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.mark.parametrize("name", ["", "archive", "check", "run", "serve", "testvideo", "models"])
+@pytest.mark.parametrize(
+    "name", ["", "archive", "check", "run", "serve", "testvideo", "models", "schema", "deadletters"]
+)
 def test_every_help_shows_an_example(name: str) -> None:
     done = command(*name.split(), "--help")
     assert done.returncode == 0
@@ -109,6 +111,24 @@ def test_a_misconfigured_run_fails_before_it_begins(
 
 
 @pytest.mark.xdist_group("real time")
+def test_many_videos_may_share_their_files(server: RunningServer, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    videos = [str(tmp_path / f"{number}.mp4") for number in range(3)]
+    for video in videos:
+        generate(Path(video), VideoSpec(width=320, height=180, fps=10, duration_s=2))
+    arguments = ["archive", *videos, "--prompt", "?", "--window", "1", "--delivery", "inline"]
+    arguments += ["--out", str(out), "--base-url", f"{server.root_url}/v1"]
+    done = command(*arguments, "--partition-by", "date", OVERSHOOT_API_KEY=KEY)
+    assert done.returncode == 0, done.stderr
+    (day,) = (out / "results").iterdir()
+    files = list(day.iterdir())
+    assert all(file.is_file() for file in files)
+    assert len(files) < len(videos)
+    table = ds.dataset(out / "results", partitioning="hive").to_table()
+    assert len(set(table["stream_key"].to_pylist())) == len(videos)
+
+
+@pytest.mark.xdist_group("real time")
 def test_an_archive_run_fills_datasets_that_three_readers_read(
     server: RunningServer, tmp_path: Path
 ) -> None:
@@ -147,7 +167,7 @@ def test_an_archive_run_fills_datasets_that_three_readers_read(
 
 
 def streams(server: RunningServer) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{server.root_url}/_local/streams", timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{server.root_url}/_local/streams", timeout=30) as answer:  # noqa: S310
         listed: list[dict[str, Any]] = json.load(answer)
     return listed
 
@@ -216,7 +236,7 @@ def test_the_second_signal_stops_at_once(
         headers={"content-type": "application/json"},
     )
     # No answer comes any more, so the orderly stop would last until the deadline.
-    urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
+    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
     endless_run.send_signal(signal.SIGTERM)
     assert endless_run.stdout is not None
     assert any("once more to stop at once" in line for line in endless_run.stdout)

@@ -63,7 +63,7 @@ def test_a_process_that_waits_for_its_peers_can_be_stopped(
         # The handlers are there before the meeting begins.
         wait_until(lambda: _handles_signals(waiting.pid), "the process handles signals")
         waiting.send_signal(number)
-        said, _ = waiting.communicate(timeout=20)
+        said, _ = waiting.communicate(timeout=60)
     assert waiting.returncode == 0
     assert "stopped" in said
 
@@ -84,7 +84,7 @@ def test_strangers_at_the_address_are_no_peers() -> None:
             with socket.create_connection((host, int(port)), timeout=5) as stranger:
                 stranger.sendall(nonsense)
         ((code, _),) = outputs(child("end", 1, addresses))
-        said, _ = first.communicate(timeout=30)
+        said, _ = first.communicate(timeout=60)
     assert (code, first.returncode) == (0, 0), said
 
 
@@ -116,7 +116,7 @@ def test_a_process_whose_peer_is_killed_says_so_and_ends(killed: int) -> None:
             assert each.stdout.readline().startswith("began")
         both[killed].kill()
         survivor = both[1 - killed]
-        said, _ = survivor.communicate(timeout=20)
+        said, _ = survivor.communicate(timeout=60)
     assert survivor.returncode == 1
     assert f"PeerLostError: process {killed} (" in said
 
@@ -131,7 +131,7 @@ def test_a_process_that_the_engine_holds_for_ever_ends_nevertheless() -> None:
         lines = meet(peer, greeting, timeout_s=30, stopped=lambda: False)
         assert lines is not None
         lines[0].close()
-        said, complaint = held.communicate(timeout=30)
+        said, complaint = held.communicate(timeout=60)
     assert held.returncode == 75
     assert "began" not in said
     assert "overshoot-flow: process 1 (" in complaint

@@ -51,6 +51,17 @@ def test_a_group_that_ends_well_ends_well() -> None:
     assert supervision.exited(2, 0, 2) == [End(0)]
 
 
+def test_an_endless_run_that_ends_well_unasked_begins_again() -> None:
+    supervision = Supervision(1, restartable=True, limits=LIMITS, is_endless=True)
+    supervision.start()
+    assert supervision.exited(0, 0, 1) == [Examine()]
+    actions = supervision.examined(progressed=True, now_s=1)
+    assert "ended from within" in text_of(actions)
+    assert supervision.tick(100) == [Start()]
+    supervision.signalled(101)
+    assert supervision.exited(0, 0, 102) == [End(0)]
+
+
 def test_a_death_stops_the_survivors_with_growing_force() -> None:
     supervision = group()
     assert supervision.exited(1, KILLED, 10) == [Send(signal.SIGTERM, (0, 2))]

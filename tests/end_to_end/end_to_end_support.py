@@ -48,7 +48,7 @@ class Server:
         return self.base_url.removesuffix("/v0.2")
 
     def streams(self) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self.root}/_local/streams", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{self.root}/_local/streams", timeout=30) as answer:  # noqa: S310
             streams: list[dict[str, Any]] = json.load(answer)
         return streams
 
@@ -59,7 +59,7 @@ class Server:
             headers={"content-type": "application/json"},
             method="POST",
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             assert answer.status < 300
 
     def service(self, **settings: Any) -> Service:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -140,3 +142,20 @@ def test_no_credit_fails_the_session_and_says_so(
     assert [gap.reason for gap in done.gaps] == [GapReason.STOPPED]
     assert "credit" in done.gaps[0].detail
     assert len(short_lease_server.streams()) == 1
+
+
+def test_waiting_for_a_stream_that_others_have_is_told_once(
+    video: Callable[[float], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [tmp_path / "first.mp4", tmp_path / "second.mp4"]
+    for file in files:
+        shutil.copy(video(DURATION_S), file)
+    config = ServerConfig(keys={KEY: 1000.0}, max_streams_per_key=1)
+    with running_server(config) as running, caplog.at_level(logging.DEBUG):
+        done = run_flow(files, INFERENCE, Server(running.base_url).service(), fps=10)
+    assert done.frames_settled == done.frames_emitted
+    assert len({result.stream_key for result in done.results}) == len(files)
+    refusals = [each for each in caplog.records if "status=429" in each.getMessage()]
+    levels = [each.levelno for each in refusals]
+    assert len(levels) > 1
+    assert levels == [logging.WARNING] + [logging.DEBUG] * (len(levels) - 1)

@@ -13,7 +13,6 @@ KILL_LOOP = Path(__file__).parents[2] / "benchmarks" / "kill_loop.py"
 
 
 @pytest.mark.xdist_group("real time")
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kills_leave_every_row_once_in_the_parquet_files(workers: int) -> None:
     done = subprocess.run(

@@ -20,7 +20,7 @@ from end_to_end_support import KEY, Server
 from overshoot_flow.local.running import running_server
 from overshoot_flow.local.server_config import ServerConfig
 
-pytestmark = [pytest.mark.xdist_group("real time"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.xdist_group("real time")
 
 CHILD = Path(__file__).with_name("resume_child.py")
 DURATION_S = 4.0

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-ENVIRONMENT = {"KEY": "ovs-fleet-key", "OTHER_KEY": "ovs-other-key", "PASSWORD": "p@ss:/word"}
+ENVIRONMENT = {
+    "KEY": "ovs-fleet-key",
+    "OTHER_KEY": "ovs-other-key",
+    "PASSWORD": "p@ss:/word",
+    "CUT_URL": "rtsp://viewer:2024/hunter2@10.0.0.11/a",
+}
 
 SERVICE = """\
 [[service]]

@@ -18,8 +18,8 @@ WHOLE_URL = (
     'put the whole url into an environment variable and write url = { env = "NAME_OF_A_VARIABLE" }'
 )
 QUESTION = (
-    "prompt, schema, model, max_output_tokens, mode, interval_s, clip_length_s, delay_s, "
-    "target_fps, fps, sample"
+    "prompt, schema, repair, model, max_output_tokens, mode, interval_s, clip_length_s, delay_s, "
+    "target_fps, fps, sample, max_height, freeze_timeout_s"
 )
 CREDENTIALS = 'user = "v"\npassword = { env = "PASSWORD" }'
 
@@ -41,6 +41,10 @@ CAMERA_CASES = [
     ("fps = nan", "8: {}: fps must be finite, not nan"),
     ('fps = 2\nsample = "every"', "9: {}: fps and sample exclude each other; give one"),
     ('sample = "all"', '8: {}: sample must be "keyframes" or "every", not "all"'),
+    (
+        'repair = "all"',
+        '8: {}: repair must be "none" or "fences" or "trailing_text" or "single_quotes", not "all"',
+    ),
     ("fsp = 2", '8: {}: unknown key "fsp"; did you mean "fps"?'),
     ('passwrd = "hunter2"', '8: {}: unknown key "passwrd"; did you mean "password"?'),
     ('transport = "http"', '8: {}: transport must be "tcp" or "udp" or "tls", not "http"'),
@@ -108,6 +112,25 @@ CAMERA_CASES = [
         "mask = [{ x = 0 }]",
         '8: {}: mask 1: unknown key "x"; known are left, top, right, bottom',
     ),
+    (f"fps = {10**400}", "8: {}: fps must be a number of 64 bits"),
+    (f"priority = 1{'0' * 5000}", "8: a number must have 64 bits"),
+    (f"priority = {-(2**63) - 1}", "8: {}: priority must be a number of 64 bits"),
+    (f"max_height = {2**63}", "8: {}: max_height must be a number of 64 bits"),
+    (
+        'schema = "~no-such-user/s.json"',
+        '8: {}: schema: the user "no-such-user" has no home folder here; write the whole path',
+    ),
+    ('schema = "a\\u0000b"', "8: {}: schema: a path has no NUL character"),
+    (
+        'user = "v"\npassword = { file = "~no-such-user/p" }',
+        (
+            '9: {}: password: file: the user "no-such-user" has no home folder here; write the '
+            "whole path"
+        ),
+    ),
+    ("max_height = 1", "8: {}: max_height must be at least 2, not 1"),
+    ("max_height = 7.5", "8: {}: max_height must be a whole number, not a number"),
+    ("freeze_timeout_s = 0.5", "8: {}: freeze_timeout_s must be 1 to 3600, not 0.5"),
     ("mask = [[[0, 0], [1, 1]]]", "8: {}: mask 1: a polygon has at least 3 corners, not 2"),
     (
         "mask = [\n  [[0, 0], [1, 1], [0, 1]],\n  [[0, 0], [1, 1], [0]],\n]",
@@ -151,7 +174,23 @@ def test_a_wrong_field_of_a_camera(added: str, message: str) -> None:
     assert problems(SMALL + added) == [expected]
 
 
+CUT = (
+    "url has a # or @ behind its host; percent-encode what is special in a user name, a password "
+    "and the path: @ is %40, # is %23, / is %2F"
+)
 URL_CASES = [
+    ('"rtsp://viewer:2024/hunter2@10.0.0.11/a"', CUT),
+    ('"rtsp://viewer:2024#hunter2@10.0.0.11/a"', CUT),
+    ('"rtsp://viewer:2024?hunter2@10.0.0.11/a"', CUT),
+    ('"rtsp://viewer:x@y/hunter2@10.0.0.11/a"', CUT),
+    ('"rtsp://10.0.0.11/a?x=hunter2#more"', CUT),
+    ('{ env = "CUT_URL" }', CUT),
+    ('"rtsp://10.0.0.11/a?access_token=hunter2"', f'url has a secret in "token"; {WHOLE_URL}'),
+    ('"rtsp://10.0.0.11/a?x=1;Pwd=hunter2"', f'url has a secret in "Pwd"; {WHOLE_URL}'),
+    (
+        '"rtsp://10.0.0.11/user=v_password=hunter2_channel=1.sdp"',
+        f'url has a secret in "password"; {WHOLE_URL}',
+    ),
     (
         '"rtsp://viewer:hunter2@10.0.0.11/a"',
         (
@@ -218,6 +257,8 @@ DOCUMENT_CASES = [
         f"3: service \"main\": key {REFERENCE_ADVICE.format('key')}"]),
     (SERVICE.replace('key = { env = "KEY" }\n', "") + CAMERA, [
         '1: service "main": "key" is missing; write key = { env = "NAME_OF_A_VARIABLE" }']),
+    (SERVICE + "transit_s = 0\n" + CAMERA, [
+        '4: service "main": transit_s must be above 0, not 0']),
     (SERVICE + "max_streams = 0\n" + CAMERA, [
         '4: service "main": max_streams must be at least 1, not 0']),
     (SERVICE + 'base_url = "ftp://x"\n' + CAMERA, [
@@ -225,13 +266,35 @@ DOCUMENT_CASES = [
     (SMALL + "[defaults]\nfps = -1\nname = 1", [
         "9: [defaults]: fps must be above 0, not -1",
         f'10: [defaults]: unknown key "name"; known are {QUESTION}']),
+    ("dwell_s = 1\n" + SMALL, ["1: dwell_s must be 5 to 86400, not 1"]),
+    (SMALL + "[metrics]", ['8: [metrics]: "listen" is missing']),
+    (SMALL + "[metrics]\nport = 1", [
+        '8: [metrics]: "listen" is missing',
+        '9: [metrics]: unknown key "port"; known are listen']),
+    *((SMALL + f"[metrics]\nlisten = {value!r}", [
+        f'9: [metrics]: listen must be "HOST:PORT", such as "127.0.0.1:9464", not "{value}"'])
+        for value in ("9464", ":9464", "a:", "a:65536", "a:²")),
     ("defaults = 1\n" + SMALL, ["1: defaults must be a table, not a number"]),
     (SMALL + "[[sink]]", [
         '8: sink 1: "directory" is missing',
         '8: sink 1: "type" is missing; write type = "parquet"']),
-    (SMALL + '[[sink]]\ntype = "kafka"', ['9: sink 1: type must be "parquet", not "kafka"']),
+    (SMALL + '[[sink]]\ntype = "csv"', [
+        '9: sink 1: type must be "parquet" or "kafka" or "iceberg" or "delta", not "csv"']),
+    (SMALL + '[[sink]]\ntype = "delta"\ndirectory = "s3://b/t"', [
+        '8: sink 1: "staging" is missing']),
+    (SMALL + '[[sink]]\ntype = "parquet"\ndirectory = "a"\nstaging = "s"', [
+        "11: sink 1: rows wait in the directory itself; leave staging out"]),
+    (SMALL + '[[sink]]\ntype = "parquet"\nstaging = "s"\ndirectory = "s3://k:s@b/t"', [
+        ("11: sink 1: a s3 URL has credentials; leave them to the environment "
+        "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or a profile)")]),
+    (SMALL + '[[sink]]\ntype = "iceberg"\nstaging = "s"\ncatalog = "c"\ndirectory = "d"', [
+        "12: sink 1: directory and catalog exclude each other; leave one out"]),
+    (SMALL + 2 * '[[sink]]\ntype = "delta"\ndirectory = "a"\nstaging = "s"\n', [
+        "15: sink 2: staging is already on line 11; two sinks need two directories"]),
     (SMALL + '[[sink]]\ntype = "parquet"\ndirectory = "a"\nroll_interval_s = 0', [
         "11: sink 1: roll_interval_s must be above 0, not 0"]),
+    (SMALL + '[[sink]]\ntype = "parquet"\ndirectory = "a"\npartition_by = "hour"', [
+        '11: sink 1: partition_by must be "date,source" or "date", not "hour"']),
     (SMALL + 2 * '[[sink]]\ntype = "parquet"\ndirectory = "a"\n', [
         "13: sink 2: directory is already on line 10; two sinks need two directories"]),
     ("budget_cents = -5\n" + SMALL, ["1: budget_cents must be above 0, not -5"]),

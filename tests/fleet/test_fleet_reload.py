@@ -46,6 +46,8 @@ def test_cameras_come_and_go() -> None:
         ("max_output_tokens = 5", Change.WINDOWS, False, True, False),
         ('service = "main"', Change.SERVICE, False, True, False),
         ("fps = 2", Change.SAMPLE, False, False, False),
+        ("max_height = 720", Change.SAMPLE, False, False, False),
+        ("freeze_timeout_s = 60", Change.SAMPLE, False, False, False),
         ('labels = { site = "north" }', Change.LABELS, False, False, False),
         ("priority = 1", Change.PRIORITY, False, False, False),
         ("mask = [[[0, 0], [1, 0], [0, 1]]]", Change.MASK, False, False, False),
@@ -88,6 +90,11 @@ def test_a_schema_is_compared_by_content(tmp_path: Path) -> None:
     assert changed.needs_new_stream
 
 
+def test_another_repair_is_asked_for_like_another_schema() -> None:
+    (changed,) = compare(fleet(SMALL), fleet(SMALL + 'repair = "none"')).changed
+    assert changed.changes == {Change.SCHEMA}
+
+
 def test_a_new_password_is_a_change_and_is_not_shown() -> None:
     text = SMALL + 'user = "v"\npassword = { env = "PASSWORD" }'
     changes = compare(fleet(text), fleet(text, PASSWORD="hunter2"))  # noqa: S106 - a variable's name
@@ -102,6 +109,10 @@ def test_services_sinks_and_budget() -> None:
     sunk = fleet(SMALL + '[[sink]]\ntype = "parquet"\ndirectory = "a"')
     assert compare(before, sunk) == FleetChanges(sinks=True)
     assert compare(before, fleet("budget_cents = 5\n" + SMALL)) == FleetChanges(budget=True)
+    assert compare(before, fleet("dwell_s = 60\n" + SMALL)) == FleetChanges(dwell=True)
+    served = fleet(SMALL + "[metrics]\nlisten = '127.0.0.1:9464'")
+    assert served.metrics_listen == "127.0.0.1:9464"
+    assert compare(before, served) == FleetChanges(metrics=True)
 
 
 def test_a_service_takes_its_cameras_along_unless_only_its_slots_changed() -> None:

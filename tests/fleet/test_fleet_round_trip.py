@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overshoot_flow.config import DEFAULT_MODEL, ClipMode, FrameMode
-from overshoot_flow.media.sampling import EveryFrame, FramesPerSecond, Keyframes
+from overshoot_flow.media.sampling import FramesPerSecond, Keyframes
 from overshoot_flow_connectors.fleet import parse_fleet
 from overshoot_flow_connectors.fleet_model import Fleet, Polygon, Rectangle
 from overshoot_flow_connectors.fleet_positions import parse_toml
@@ -88,7 +88,7 @@ def test_a_fleet_has_what_its_file_says(given_fleet: dict[str, dict[str, Any]]) 
         assert camera.priority == asked.get("priority", 0)
         assert camera.budget_cents == asked.get("budget_cents")
         assert camera.mask == tuple(map(shape, asked.get("mask", [])))
-        plan = FramesPerSecond(asked["fps"]) if "fps" in asked else EveryFrame()
+        plan = FramesPerSecond(asked["fps"]) if "fps" in asked else None
         assert camera.sample == plan
         mode = FrameMode(interval_s=asked["interval_s"]) if "interval_s" in asked else ClipMode()
         assert camera.inference.mode == mode

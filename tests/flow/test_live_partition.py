@@ -5,89 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from live_rig import BEGUN_US, Rig, frame, kinds
 
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.flow.items import EndOfMedia, Item, MediaGap, Tick
-from overshoot_flow.flow.live_partition import FRAMES_UNDER_WAY, LivePartition, unfinished
+from overshoot_flow.flow.live_partition import FRAMES_UNDER_WAY
 from overshoot_flow.flow.stopping import STOP
+from overshoot_flow.flow.unfinished import unfinished
 from overshoot_flow.media.frames import Frame
-from overshoot_flow.media.live_queue import LiveGap, LiveQueue
-from overshoot_flow.results import GapReason, Piece
-from overshoot_flow.session.clock import SteadyUtc
-from overshoot_flow.session.ledger import LEDGER, Account
+from overshoot_flow.results import GapReason
 from overshoot_flow.session.position import Position
-
-BEGUN_US = 1_800_000_000_000_000
-
-
-class ChosenClock:
-    """Both clocks, moved by hand."""
-
-    def __init__(self, now_us: int = BEGUN_US) -> None:
-        self.now_us = now_us
-
-    def monotonic_s(self) -> float:
-        return self.now_us / 1_000_000
-
-    def wall_us(self) -> int:
-        return self.now_us
-
-
-class QueueReader:
-    """A camera's queue, filled by hand."""
-
-    def __init__(self, start_us: int) -> None:
-        self.queue = LiveQueue(start_us, max_frames=4, max_bytes=10**6)
-        self.closed = 0
-
-    def poll(self, max_frames: int, max_gaps: int, now_us: int) -> list[Frame | LiveGap]:
-        return self.queue.poll(max_frames, max_gaps, now_us)
-
-    def stop(self, now_us: int, reason: GapReason, detail: str) -> None:
-        self.queue.end(now_us, reason, detail)
-
-    @property
-    def exhausted(self) -> bool:
-        return self.queue.exhausted
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-class Rig:
-    """A partition with its reader and clock."""
-
-    def __init__(self, state: dict[str, object] | None = None, at_us: int = BEGUN_US) -> None:
-        self.clock = ChosenClock(at_us)
-        self.reader: QueueReader | None = None
-        self.anchor_us = -1
-        self.partition = LivePartition(
-            "cam", "rtsp://cam", self._open, clock=SteadyUtc(self.clock), state=state
-        )
-
-    def _open(self, start_us: int, anchor_us: int) -> QueueReader:
-        self.reader, self.anchor_us = QueueReader(start_us), anchor_us
-        return self.reader
-
-    @property
-    def queue(self) -> LiveQueue:
-        assert self.reader is not None
-        return self.reader.queue
-
-    @property
-    def account(self) -> Account:
-        account = LEDGER.account("cam")
-        assert account is not None
-        return account
-
-    def next(self) -> list[Item]:
-        return self.partition.next_batch()
-
-    def settle(self, start_us: int, end_us: int, frames: int = 0) -> None:
-        self.account.release("ask", frames)
-        self.account.put(
-            Piece(step_id="ask", stream_key="cam", start_us=start_us, end_us=end_us, outcomes=())
-        )
 
 
 @pytest.fixture(autouse=True)
@@ -95,22 +22,6 @@ def nobody_asked_to_stop() -> Iterator[None]:
     STOP.clear()
     yield
     STOP.clear()
-
-
-def frame(number: int) -> Frame:
-    return Frame(
-        stream_key="cam",
-        source="rtsp://cam",
-        pts_us=number * 1000,
-        duration_us=1000,
-        width=2,
-        height=2,
-        data=bytes(6),
-    )
-
-
-def kinds(items: list[Item]) -> list[type]:
-    return [type(item) for item in items]
 
 
 def test_media_time_begins_with_the_partition() -> None:

@@ -239,7 +239,11 @@ def test_a_resumed_partition_reads_on_from_the_first_unfinished_sample() -> None
 def test_changed_media_is_reported_and_not_read() -> None:
     reader = ListReader([frame(0)])
     source = ReaderPartition(
-        "k", "s", lambda _start_us: reader, Turnstile(1), changed="the file was replaced"
+        "k",
+        "s",
+        lambda _start_us: reader,
+        Turnstile(1),
+        refused=(GapReason.SOURCE_CHANGED, "the file was replaced"),
     )
     gap, tick, end = source.next_batch()
     assert isinstance(gap, MediaGap)

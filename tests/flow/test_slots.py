@@ -25,6 +25,7 @@ class Cameras(FixedPartitionedSource[Item, ReaderState]):
     def __init__(self, partitions: int, concurrent: int) -> None:
         self.partitions = partitions
         self.concurrent = concurrent
+        self.streams_per_partition = 1
 
     def list_parts(self) -> list[str]:
         return [f"camera-{number}" for number in range(self.partitions)]
@@ -45,6 +46,18 @@ def frames_of(flow: Dataflow, name: str, partitions: int, concurrent: int) -> St
     # Operators in between do not hide where the frames come from.
     same = map_frames(f"{name}-map", frames, lambda frame: frame)
     return filter_frames(f"{name}-filter", op.merge(f"{name}-merge", same), lambda _: True)
+
+
+def test_a_partition_with_several_streams_counts_as_many() -> None:
+    flow = Dataflow("clips")
+    source = Cameras(1, 5)
+    frames = op.input("clips", flow, source)
+    ask("one", frames)
+    ask("two", frames)
+    check_slots(flow)
+    source.streams_per_partition = 5
+    with pytest.raises(ConfigurationError, match="5 can be held by sources that wait"):
+        check_slots(flow)
 
 
 @pytest.mark.parametrize(

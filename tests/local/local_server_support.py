@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from livekit import rtc
 
-from overshoot_flow.local.engines.base import EngineAnswer, SeenFrame
+from overshoot_flow.local.engines.base import EngineAnswer, Question, SeenFrame
 from overshoot_flow.local.server import LocalServer, ServerConfig
 
 KEY = "ovs-test-key"
@@ -28,12 +28,7 @@ class CountingEngine:
     text: str = ""
     calls: list[int] = field(default_factory=list)
 
-    def answer(
-        self,
-        frames: Sequence[SeenFrame],
-        prompt: str,
-        output_schema: dict[str, Any] | None,
-    ) -> EngineAnswer:
+    def answer(self, frames: Sequence[SeenFrame], question: Question) -> EngineAnswer:
         self.calls.append(len(frames))
         newest = frames[-1]
         facts = {
@@ -42,9 +37,9 @@ class CountingEngine:
             "height": newest.image.height,
             "format": newest.image.format.name,
             "arrived_at_s": newest.arrived_at_s,
-            "schema": output_schema,
+            "schema": question.output_schema,
         }
-        return EngineAnswer(text=self.text or f"about {prompt}", facts=facts)
+        return EngineAnswer(text=self.text or f"about {question.prompt}", facts=facts)
 
 
 @dataclass

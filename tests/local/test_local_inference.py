@@ -14,7 +14,7 @@ from local_server_support import CountingEngine, next_result, publishing, servin
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.local.api_errors import ApiError
 from overshoot_flow.local.engines import load_engine
-from overshoot_flow.local.engines.base import EngineAnswer, SeenFrame
+from overshoot_flow.local.engines.base import EngineAnswer, Question, SeenFrame
 from overshoot_flow.local.faults import HttpFaults, ModelFaults, parse_fault
 from overshoot_flow.local.inference import cut, next_tick_s
 from overshoot_flow.local.ring import FrameRing
@@ -155,13 +155,9 @@ def test_ordered_model_faults_show_in_the_results() -> None:
 class BrokenEngine(CountingEngine):
     """Fails at every question."""
 
-    def answer(
-        self,
-        frames: Sequence[SeenFrame],
-        prompt: str,
-        output_schema: dict[str, Any] | None,
-    ) -> EngineAnswer:
-        msg = f"no idea about {prompt}, {len(frames)} frame, schema {output_schema}"
+    def answer(self, frames: Sequence[SeenFrame], question: Question) -> EngineAnswer:
+        asked = f"{question.prompt}, {len(frames)} frame, schema {question.output_schema}"
+        msg = f"no idea about {asked}"
         raise LookupError(msg)
 
 
@@ -192,17 +188,12 @@ class BlockedEngine(CountingEngine):
         self.inside = 0
         self.inside_most = 0
 
-    def answer(
-        self,
-        frames: Sequence[SeenFrame],
-        prompt: str,
-        output_schema: dict[str, Any] | None,
-    ) -> EngineAnswer:
+    def answer(self, frames: Sequence[SeenFrame], question: Question) -> EngineAnswer:
         self.inside += 1
         self.inside_most = max(self.inside_most, self.inside)
         self.let_go.wait(10)
         self.inside -= 1
-        return super().answer(frames, prompt, output_schema)
+        return super().answer(frames, question)
 
 
 def test_a_slow_engine_skips_ticks_and_queues_none() -> None:

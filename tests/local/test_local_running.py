@@ -68,6 +68,6 @@ def test_a_process_stops_cleanly_at_a_signal(number: signal.Signals) -> None:
         base_url = line.split()[-1]
         post(f"{base_url}/streams", request_body())
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert errors == ""

@@ -54,8 +54,10 @@ RECIPES = {
 DECODED_COMPLETELY = {"interlaced"}
 
 
-def read(path: Path, plan: SamplingPlan, start_us: int = 0) -> list[Frame | MediaProblem]:
-    decoder = SampleDecoder(path, plan, stream_key="key", start_us=start_us)
+def read(
+    path: Path, plan: SamplingPlan, start_us: int = 0, until_us: int | None = None
+) -> list[Frame | MediaProblem]:
+    decoder = SampleDecoder(path, plan, stream_key="key", start_us=start_us, until_us=until_us)
     try:
         return list(decoder)
     finally:
@@ -65,6 +67,10 @@ def read(path: Path, plan: SamplingPlan, start_us: int = 0) -> list[Frame | Medi
 def pixels(items: list[Frame | MediaProblem]) -> list[tuple[int, bytes]]:
     assert all(isinstance(item, Frame) for item in items)
     return [(item.pts_us, bytes(item.data)) for item in items if isinstance(item, Frame)]
+
+
+def clip_end_us(items: list[Frame | MediaProblem]) -> int:
+    return max((i.pts_us + i.duration_us for i in items if isinstance(i, Frame)), default=0)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -83,6 +89,9 @@ def test_every_plan_gives_what_decoding_everything_gives(name: str, tmp_path: Pa
         assert pixels(read(path, plan)) == samples, plan
         resumed = pixels(read(path, plan, start_us=1_500_000))
         assert resumed == [sample for sample in samples if sample[0] >= 1_500_000], plan
+        clip = read(path, plan, start_us=700_000, until_us=1_500_000)
+        assert pixels(clip) == [s for s in samples if 700_000 <= s[0] < 1_500_000], plan
+        assert clip_end_us(clip) <= 1_500_000
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -132,3 +141,17 @@ def test_fewer_packets_than_pictures_reach_the_decoder(
     assert len(read(path, FramesPerSecond(2))) == 20
     # Half of the samples lie in the middle of a GOP: their references, and no tail.
     assert len(decoded) < 110
+    decoded.clear()
+    assert len(read(path, EveryFrame(), start_us=4_000_000, until_us=4_500_000)) == 15
+    # From the key frame before it, and nothing that comes after.
+    assert len(decoded) <= 15 + 30
+
+
+def test_the_last_sample_of_a_clip_ends_with_it_and_its_end_is_no_damage(tmp_path: Path) -> None:
+    path = make(tmp_path / "video.mp4", Recipe(options={"bf": "3"}, gop=30, frames=120))
+    frames = read(path, FramesPerSecond(2), start_us=500_000, until_us=2_200_000)
+    assert all(isinstance(item, Frame) for item in frames)
+    assert clip_end_us(frames) == 2_200_000
+    # A bound that the media does not reach changes nothing.
+    assert read(path, FramesPerSecond(2), until_us=90_000_000) == read(path, FramesPerSecond(2))
+    assert read(path, EveryFrame(), start_us=60_000_000, until_us=61_000_000) == []

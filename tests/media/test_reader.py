@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from made_videos import Recipe, make
 
-from overshoot_flow.errors import MediaError
+from overshoot_flow.errors import ConfigurationError, MediaError
 from overshoot_flow.media.decoding import SampleDecoder
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.media.reader import FrameReader, MediaProblem
@@ -103,6 +103,11 @@ def test_resuming_gives_the_rest_of_the_same_samples(video: Path) -> None:
         item for item in expected if isinstance(item, Frame) and item.pts_us >= start_us
     ]
     assert len(rest) == 8
+
+
+def test_encoded_pictures_cannot_be_cut_at_their_end(video: Path) -> None:
+    with pytest.raises(ConfigurationError, match="leave until_us out"):
+        FrameReader(video, EveryFrame(), stream_key="key", encoded=True, until_us=1)
 
 
 def test_a_file_that_cannot_be_opened_raises_at_once(tmp_path: Path) -> None:

@@ -56,25 +56,28 @@ class _OncePart(StatefulSourcePartition[Outcome | Heartbeat, int]):
         return self.source.activations
 
 
-def flow_of(source: Once, sink: ParquetSink) -> Dataflow:
+def flow_of(source: Once, sink: ParquetSink, inference: Inference | None = None) -> Dataflow:
     flow = Dataflow("heartbeats")
     outcomes = op.input("once", flow, source)
-    op.output("parquet", to_arrow("arrow", outcomes, Inference(prompt="?")), sink)
+    op.output("parquet", to_arrow("arrow", outcomes, inference), sink)
     return flow
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_all_rows_become_visible_while_the_run_goes_on(tmp_path: Path, *, durable: bool) -> None:
+@pytest.mark.parametrize("inference", [Inference(prompt="?"), None])
+def test_all_rows_become_visible_while_the_run_goes_on(
+    inference: Inference | None, tmp_path: Path, *, durable: bool
+) -> None:
     cameras = [f"cam-{number}" for number in range(30)]
     rows: list[Outcome] = [a_result(stream_key=camera) for camera in cameras]
 
     def files() -> int:
-        return len(list((tmp_path / "out").glob("results/*/*/*.parquet")))
+        return len(list((tmp_path / "out").glob("results/**/*.parquet")))
 
     source = Once(rows, lambda: files() == len(cameras))
     sink = ParquetSink(tmp_path / "out", partitions=PARTITIONS, roll_interval=timedelta(0))
     state = tmp_path / "state" if durable else None
-    run(flow_of(source, sink), state=state, epoch_interval=timedelta(milliseconds=20))
+    run(flow_of(source, sink, inference), state=state, epoch_interval=timedelta(milliseconds=20))
     assert source.activations < MOST_ACTIVATIONS
 
 

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from outcome_samples import a_gap, a_result
 
 from overshoot_flow.errors import ConfigurationError, SinkError
 from overshoot_flow.schema.json_schema import OutputSchema
+from overshoot_flow.schema.keyed_records import KeyedRecordBuilder
 from overshoot_flow.schema.records import RecordBatchOf, RecordBuilder
 from overshoot_flow_connectors.parquet_partition import ParquetPartition
 from overshoot_flow_connectors.parquet_rolling import Rolling
@@ -26,9 +28,25 @@ ROLLING = Rolling(rows=7, log_bytes=1 << 30, interval_s=1000.0, buffer_bytes=1 <
 BUILDER = RecordBuilder(None)
 
 
+COUNT = OutputSchema({"type": "object", "properties": {"n": {"type": "integer"}}})
+NAME = OutputSchema({"type": "object", "properties": {"n": {"type": "string"}}})
+
+
 def rows(first: int, count: int) -> list[RecordBatchOf]:
     outcomes = [a_result(result_id=f"{number:05}") for number in range(first, first + count)]
     return BUILDER.batches([*outcomes, a_gap()])
+
+
+def rows_of_two_schemas(first: int, count: int) -> list[RecordBatchOf]:
+    outcomes = [
+        a_result(
+            result_id=f"{number:05}",
+            output={"n": number} if number % 2 else None,
+            schema_json=COUNT.canonical if number % 2 else None,
+        )
+        for number in range(first, first + count)
+    ]
+    return KeyedRecordBuilder().batches([*outcomes, a_gap()])
 
 
 def visible(directory: Path) -> list[str]:
@@ -101,6 +119,7 @@ class Engine:
     directory: Path
     chance: random.Random
     total: int
+    rows: Callable[[int, int], list[RecordBatchOf]]
     durable: tuple[int, dict[str, Any] | None] = (0, None)
 
     def live_once(self) -> bool:
@@ -113,7 +132,7 @@ class Engine:
                 sink.close()
                 return False
             count = min(self.chance.randrange(1, 5), self.total - written)
-            sink.write_batch(rows(written, count))
+            sink.write_batch(self.rows(written, count))
             written += count
             if self.chance.random() < 0.6:
                 states.append((written, sink.snapshot()))
@@ -129,8 +148,12 @@ class Engine:
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_random_crashes_lose_and_double_nothing(seed: int, tmp_path: Path) -> None:
-    engine = Engine(tmp_path, random.Random(seed), total=40)  # noqa: S311 - repeatable on purpose
+@pytest.mark.parametrize("of_rows", [rows, rows_of_two_schemas])
+def test_random_crashes_lose_and_double_nothing(
+    of_rows: Callable[[int, int], list[RecordBatchOf]], seed: int, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    engine = Engine(tmp_path, chance, total=40, rows=of_rows)
     lives = 0
     while not engine.live_once():
         lives += 1
@@ -225,13 +248,12 @@ def test_an_output_copied_back_from_before_the_state_is_refused(tmp_path: Path) 
 
 def test_rows_of_another_schema_never_follow_those_that_wait_in_the_log(tmp_path: Path) -> None:
     sink = opened(tmp_path)
-    sink.write_batch(rows(0, 2))
+    sink.write_batch(RecordBuilder(COUNT).batches([a_result(output={"n": 1})]))
     state = sink.snapshot()
     sink.close()
-    count = OutputSchema({"type": "object", "properties": {"n": {"type": "integer"}}})
     sink = opened(tmp_path, state)
-    with pytest.raises(ConfigurationError, match="column output"):
-        sink.write_batch(RecordBuilder(count).batches([a_result(output={"n": 1})]))
+    with pytest.raises(ConfigurationError, match=r"column output\.n"):
+        sink.write_batch(RecordBuilder(NAME).batches([a_result(output={"n": "1"})]))
     sink.close()
 
 

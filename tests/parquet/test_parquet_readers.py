@@ -27,7 +27,12 @@ SCHEMA = OutputSchema(
             "tags": {"type": "array", "items": {"enum": ["a", "b"]}},
             "box": {
                 "anyOf": [
-                    {"type": "object", "properties": {"w": {"type": "number"}}, "required": ["w"]},
+                    {
+                        "type": "object",
+                        "properties": {"w": {"type": "number"}},
+                        "required": ["w"],
+                        "additionalProperties": False,
+                    },
                     {"type": "null"},
                 ]
             },
@@ -100,7 +105,9 @@ def test_a_reader_sees_every_row_with_its_types(
             "count": output["count"],
             "seen": seen and datetime.fromisoformat(seen).astimezone(UTC),
             "tags": output["tags"],
+            "seen_text": seen,
             "box": output.get("box"),
+            "other_json": '{"seen":null,"box":null}' if output["count"] == 0 else None,
         }
         assert row["date"] == date(2024, 1, 1)
         assert row["captured_start"] == datetime(2024, 1, 1, 0, 0, 0, 5, tzinfo=UTC)

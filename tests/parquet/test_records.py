@@ -23,7 +23,7 @@ COUNT = OutputSchema(
 @pytest.mark.parametrize(
     ("dataset", "outcome", "renamed"),
     [
-        (Dataset.RESULTS, Result, {"output"}),
+        (Dataset.RESULTS, Result, {"output", "schema_json", "then", "then_form"}),
         (Dataset.DEAD_LETTERS, Failure, {"detail"}),
         (Dataset.GAPS, Gap, set()),
         (Dataset.USAGE, Usage, set()),
@@ -73,7 +73,7 @@ def test_values_arrive_in_their_columns() -> None:
     assert row["captured_end"] is None
     assert row["media_end_us"] == 500_000
     assert row["source_uri"] == "rtsp://camera.example/1"
-    assert (row["ok"], row["error"], row["output"]) == (True, None, {"n": 7})
+    assert (row["ok"], row["error"], row["output"]) == (True, None, {"n": 7, "other_json": None})
     letter = failures.batch.to_pylist()[0]
     assert (letter["ok"], letter["error"], letter["reason"]) == (False, "not an integer", "schema")
     assert letter["instance_path"] == "/n"
@@ -84,7 +84,7 @@ def test_results_and_dead_letters_unite_by_name() -> None:
     tables = [pa.Table.from_batches([each.batch]) for each in (results, failures)]
     answers = pa.concat_tables(tables, promote_options="default")
     assert answers.column("ok").to_pylist() == [True, False]
-    assert answers.column("output").to_pylist() == [{"n": 1}, None]
+    assert answers.column("output").to_pylist() == [{"n": 1, "other_json": None}, None]
 
 
 def test_the_output_column_is_there_only_with_a_schema() -> None:
@@ -96,7 +96,7 @@ def test_the_output_column_is_there_only_with_a_schema() -> None:
 def test_metadata_say_which_schema_wrote_the_rows() -> None:
     metadata = dataset_schema(Dataset.RESULTS, COUNT).metadata
     assert metadata is not None
-    assert metadata[b"overshoot_flow.schema_version"] == b"1"
+    assert metadata[b"overshoot_flow.schema_version"] == b"2"
     assert metadata[b"overshoot_flow.library_version"] == __version__.encode()
     assert json.loads(metadata[b"overshoot_flow.json_schema"]) == COUNT.document
     bare = dataset_schema(Dataset.RESULTS, None).metadata
@@ -121,6 +121,9 @@ def test_a_lone_surrogate_in_an_answer_is_kept_as_its_escape() -> None:
         [a_failure(raw_text="a\ud800b", reason=FailureReason.NOT_JSON), a_failure(raw_text=None)]
     )
     assert letters.batch.column("raw_text").to_pylist() == ["a\\ud800b", None]
+    exact = letters.batch.column("raw_bytes").to_pylist()
+    assert exact == [b"a\xed\xa0\x80b", None]
+    assert exact[0].decode(errors="surrogatepass") == "a\ud800b"
 
 
 def test_batches_survive_the_way_to_another_process() -> None:
@@ -134,4 +137,5 @@ def test_a_checked_answer_fits_the_column() -> None:
     parsed = COUNT.check('{"n": 1e0, "extra": [1.5]}', "stop")
     assert parsed == Parsed({"n": 1, "extra": [1.5]})
     (results,) = RecordBuilder(COUNT).batches([a_result(output=parsed.document)])
-    assert results.batch.column("output").to_pylist() == [{"n": 1}]
+    column = results.batch.column("output")
+    assert column.to_pylist() == [{"n": 1, "other_json": '{"extra":[1.5]}'}]

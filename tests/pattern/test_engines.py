@@ -12,7 +12,7 @@ import pytest
 from pictures import decode
 
 from overshoot_flow.local.engines import load_engine
-from overshoot_flow.local.engines.base import Engine, SeenFrame
+from overshoot_flow.local.engines.base import Engine, Question, SeenFrame
 from overshoot_flow.local.engines.pixels import PixelsEngine, luma_plane, measure
 from overshoot_flow.local.testvideo import VideoSpec, generate, text_at, values_at
 
@@ -77,7 +77,7 @@ def test_pixels_reads_planes_that_are_padded() -> None:
 
 
 def test_pixels_without_a_schema_answers_with_its_facts(pictures: list[av.VideoFrame]) -> None:
-    answer = PixelsEngine().answer(seen(*pictures[:2]), "what is there?", None)
+    answer = PixelsEngine().answer(seen(*pictures[:2]), Question("what is there?"))
     assert json.loads(answer.text) == answer.facts
     assert answer.finish_reason == "stop"
 
@@ -93,7 +93,7 @@ def test_pixels_fills_a_schema_from_its_facts(pictures: list[av.VideoFrame]) -> 
         },
         "required": ["stamps", "mean_luma", "moving", "at"],
     }
-    answer = PixelsEngine().answer(seen(pictures[0], pictures[10]), "", schema)
+    answer = PixelsEngine().answer(seen(pictures[0], pictures[10]), Question("", schema))
     assert json.loads(answer.text) == {
         "stamps": [0, 10],
         "mean_luma": answer.facts["mean_luma"],
@@ -121,7 +121,7 @@ def test_ocr_reads_the_pattern_after_compression(
     )
     frames = decode(generate(tmp_path / "text.mp4", spec).path)
     for index in (0, 15, 25, 39):
-        answer = ocr.answer(seen(frames[index]), "read it", None)
+        answer = ocr.answer(seen(frames[index]), Question("read it"))
         assert answer.text == text_at(index, spec.fps)
         assert answer.facts["stamp"] == index
 
@@ -129,7 +129,7 @@ def test_ocr_reads_the_pattern_after_compression(
 def test_ocr_fills_a_schema_by_the_names_in_the_text(
     ocr: Engine, pictures: list[av.VideoFrame]
 ) -> None:
-    answer = ocr.answer(seen(*pictures[10:13]), "read it", READING_SCHEMA)
+    answer = ocr.answer(seen(*pictures[10:13]), Question("read it", READING_SCHEMA))
     expected = values_at(11, 10)
     assert json.loads(answer.text) == {
         "lane": expected.lane,
@@ -143,10 +143,10 @@ def test_ocr_fills_a_schema_by_the_names_in_the_text(
 
 
 def test_ocr_finds_nothing_where_nothing_is_written(ocr: Engine) -> None:
-    answer = ocr.answer(seen(flat(90)), "", {"type": "boolean"})
+    answer = ocr.answer(seen(flat(90)), Question("", {"type": "boolean"}))
     assert json.loads(answer.text) is False
     assert answer.facts == {"text": "", "lines": [], "numbers": [], "stamp": None}
-    assert ocr.answer(seen(flat(90)), "", None).text == ""
+    assert ocr.answer(seen(flat(90)), Question("")).text == ""
 
 
 def test_ocr_loads_once_for_many_threads_and_never_over_the_network(
@@ -163,7 +163,7 @@ def test_ocr_loads_once_for_many_threads_and_never_over_the_network(
     texts: dict[int, str] = {}
 
     def ask(index: int) -> None:
-        texts[index] = fresh.answer(seen(pictures[index]), "", None).text
+        texts[index] = fresh.answer(seen(pictures[index]), Question("")).text
 
     threads = [threading.Thread(target=ask, args=(index,)) for index in (0, 12, 19)]
     for thread in threads:

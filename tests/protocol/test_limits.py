@@ -6,15 +6,17 @@ import copy
 import math
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overshoot_flow.assignment import Assignment
 from overshoot_flow.config import (
     KEY_VARIABLE,
     ClipMode,
+    Escalation,
     FrameMode,
     Inference,
     Secret,
@@ -23,8 +25,13 @@ from overshoot_flow.config import (
     api_key,
 )
 from overshoot_flow.errors import ConfigurationError, LimitError
+from overshoot_flow.protocol.windows import Windows
 
 KEY = "ovs_0123456789abcdef"
+
+
+def asking(mode: ClipMode | FrameMode, tokens: int) -> Inference:
+    return Inference(prompt="?", mode=mode, max_output_tokens=tokens)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +92,21 @@ def test_a_value_outside_is_refused_by_the_contracts_name(
 def test_the_token_rate_is_kept_and_the_maximum_named(
     mode: ClipMode | FrameMode, allowed: int
 ) -> None:
-    assert Inference(prompt="?", mode=mode, max_output_tokens=allowed).max_output_tokens == allowed
+    services = (Service(key=Secret(KEY)),)
+    Assignment(inference=asking(mode, allowed), services=services)
     with pytest.raises(LimitError, match=f"at most {allowed} here") as caught:
-        Inference(prompt="?", mode=mode, max_output_tokens=allowed + 1)
+        Assignment(inference=asking(mode, allowed + 1), services=services)
     assert caught.value.limit == "max_output_tokens"
+
+
+@pytest.mark.parametrize("api", ["v1", "v1beta"])
+def test_there_is_no_token_rate_where_the_client_asks(api: Literal["v1", "v1beta"]) -> None:
+    services = (Service(key=Secret(KEY), api=api),)
+    second = Inference(prompt="again?", max_output_tokens=1000)
+    then = Escalation(name="always", when=lambda _: True, inference=second)
+    asked = Inference(prompt="?", windows=Windows(2), max_output_tokens=1000, then=then)
+    assert Assignment(inference=asked, services=services).inference.max_output_tokens == 1000
+    Assignment(inference=asking(ClipMode(), 1000), services=services)
 
 
 @given(st.floats(min_value=0.001, max_value=1e6))
@@ -134,15 +152,15 @@ def test_a_base_url_loses_its_trailing_slash() -> None:
     [
         ("", "http:// or https://"),
         ("api.overshoot.ai/v0.2", "http:// or https://"),
-        ("ftp://h/v0.2", "http:// or https://"),
+        ("ftp://h/v0.2?key=hidden", "http:// or https://"),
         ("HTTP://h/v0.2", "http:// or https://"),
         ("https://", "no host"),
         ("https:///v0.2", "no host"),
         ("http://h:port/v0.2", "no URL"),
         ("http://h:99999/v0.2", "no URL"),
         ("http://[h/v0.2", "no URL"),
-        ("http://h/v0.2?x=1", "must end with the API generation"),
-        ("http://h/v0.2#x", "must end with the API generation"),
+        ("http://h/v0.2?key=hidden", "must end with the API generation"),
+        ("http://h/v0.2#hidden", "must end with the API generation"),
         ("http://h/v 0.2", "must end with the API generation"),
         ("http://user:hidden@h/v0.2", "credentials"),
     ],
@@ -160,7 +178,9 @@ def test_a_key_that_no_header_can_hold_is_refused_unseen(key: str) -> None:
     assert "ovs_" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["request_timeout_s", "connect_timeout_s", "answers_deadline_s"])
+@pytest.mark.parametrize(
+    "name", ["request_timeout_s", "connect_timeout_s", "answers_deadline_s", "transit_s"]
+)
 @pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan])
 def test_a_bound_must_be_one(name: str, value: float) -> None:
     bounds: dict[str, Any] = {name: value}

@@ -197,3 +197,15 @@ def test_everything_is_asked_and_once_the_limit_is_known_nothing_is_refused(
     assert sorted(asked) == sorted(items)
     # Only the first burst, before any header has come, can be too much.
     assert service.refused <= max(0, max_in_flight - limit)
+
+
+def test_one_reset_that_makes_no_sense_does_not_silence_those_after_it() -> None:
+    one = offered(limiter(), "a1", "a2", "a3")
+    assert one.take(0.0) == "a1"
+    one.answered(0.0, WALL_S, facts(9, resets_in_s=1e11))
+    later_s = LONGEST_RESET_S + 1
+    assert one.take(later_s) == "a2"
+    one.answered(later_s, WALL_S + later_s, facts(0, resets_in_s=later_s + 10))
+    assert one.take(later_s + 1) is None
+    assert one.next_take_s(later_s + 1) == later_s + 10
+    assert one.take(later_s + 10) == "a3"

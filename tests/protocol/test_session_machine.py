@@ -20,6 +20,7 @@ from overshoot_flow.protocol.session_machine import (
     Remedy,
     SessionMachine,
     SessionState,
+    is_about_key,
     remedy_for,
 )
 
@@ -99,6 +100,49 @@ def test_waiting_for_a_slot_never_fails() -> None:
         assert machine.fault(StreamLimitError("five are in use")) is Remedy.WAIT_FOR_SLOT
     assert machine.faults_in_a_row == 100
     assert not machine.ended
+
+
+def test_a_wait_for_a_slot_is_new_after_an_answer_or_another_fault() -> None:
+    machine = SessionMachine(max_restarts=9)
+    no_slot, gone = StreamLimitError("five are in use"), TransportError("gone")
+
+    def still_waits(*errors: OvershootFlowError) -> list[bool]:
+        told = []
+        for error in errors:
+            machine.fault(error)
+            told.append(machine.still_waits_for_slot)
+        return told
+
+    assert still_waits(gone, no_slot, no_slot, no_slot) == [False, False, True, True]
+    assert still_waits(gone, no_slot) == [False, False]
+    machine.answered()
+    assert still_waits(no_slot, no_slot) == [False, True]
+
+
+@pytest.mark.parametrize("rests", [True, False])
+def test_what_another_key_may_do_neither_fails_nor_rests(*, rests: bool) -> None:
+    machine = SessionMachine(max_restarts=0, rests=rests)
+    for _ in range(3):
+        machine.move(S.CREATING)
+        remedy = machine.fault(InsufficientCreditsError("no"), has_other_key=True)
+        assert remedy is Remedy.NEW_STREAM
+    assert not machine.ended
+    assert machine.fault(InsufficientCreditsError("no")) is (Remedy.REST if rests else Remedy.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (AuthenticationError("no"), True),
+        (InsufficientCreditsError("no"), True),
+        (StreamEndedError("insufficient_credits"), True),
+        (StreamEndedError("lease_expired"), False),
+        (RejectedRequestError("no"), False),
+        (TransportError("no"), False),
+    ],
+)
+def test_which_errors_are_about_the_key(error: OvershootFlowError, *, expected: bool) -> None:
+    assert is_about_key(error) is expected
 
 
 def test_abort_ends_but_keeps_a_failure() -> None:

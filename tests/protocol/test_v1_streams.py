@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from overshoot_flow import model_limits
 from overshoot_flow.errors import ConfigurationError, TransportError
 from overshoot_flow.protocol import v1, v1_models
 from overshoot_flow.protocol.requests import Repeat
@@ -164,22 +165,24 @@ def test_models_say_whether_they_are_ready() -> None:
 
 
 def test_frames_of_a_request_are_bounded_by_count_and_by_context() -> None:
-    limits = v1_models.ModelLimits(max_frames=60, context_tokens=10_000)
+    limits = model_limits.ModelLimits(max_frames=60, context_tokens=10_000)
     assert limits.frames_allowed(854, 480, 0) == 50
     assert limits.frames_allowed(854, 480, 5_000) == 25
     assert limits.frames_allowed(427, 240, 0) == 60
-    assert v1_models.ModelLimits(max_frames=7, context_tokens=None).frames_allowed(9, 9, 10**9) == 7
+    assert (
+        model_limits.ModelLimits(max_frames=7, context_tokens=None).frames_allowed(9, 9, 10**9) == 7
+    )
     with pytest.raises(ConfigurationError, match="smaller frames"):
         limits.frames_allowed(1920, 1080, 9_500)
     with pytest.raises(ConfigurationError, match="at least 1"):
-        v1_models.ModelLimits(max_frames=0)
+        model_limits.ModelLimits(max_frames=0)
 
 
 def test_limits_are_the_users_then_the_familys() -> None:
-    own = v1_models.ModelLimits(takes_video=False)
-    assert v1_models.limits_of("google/gemma-4", {"google/gemma-4": own}) is own
-    assert v1_models.limits_of("google/Gemma-4").max_frames == 60
-    assert v1_models.limits_of("x") == v1_models.ModelLimits()
+    own = model_limits.ModelLimits(takes_video=False)
+    assert model_limits.limits_of("google/gemma-4", {"google/gemma-4": own}) is own
+    assert model_limits.limits_of("google/Gemma-4").max_frames == 60
+    assert model_limits.limits_of("x") == model_limits.ModelLimits()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,7 @@ def test_limits_are_the_users_then_the_familys() -> None:
 def test_video_needs_two_frames_and_a_model_that_takes_it(
     *, takes_video: bool, count: int, as_video: bool
 ) -> None:
-    assert v1_models.ModelLimits(takes_video=takes_video).asks_as_video(count) is as_video
+    assert model_limits.ModelLimits(takes_video=takes_video).asks_as_video(count) is as_video
 
 
 PRICE = {

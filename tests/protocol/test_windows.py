@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overshoot_flow.errors import ConfigurationError
+from overshoot_flow.model_limits import ModelLimits
 from overshoot_flow.protocol.v1_chat import ImagePart, VideoPart
-from overshoot_flow.protocol.v1_models import ModelLimits
 from overshoot_flow.protocol.v1_window_parts import stream_parts
 from overshoot_flow.protocol.windows import (
     EveryFrame,
@@ -24,6 +24,7 @@ from overshoot_flow.protocol.windows import (
     WindowPlan,
     Windows,
     evenly,
+    from_origin,
     window_result_id,
 )
 
@@ -265,3 +266,25 @@ def test_parts_show_exactly_the_frames_that_a_model_can_take(
     assert [str(part.url) for part in parts] == [f"ovs://streams/s?{query}" for query in urls]
     kind = VideoPart if urls[0].startswith("start") else ImagePart
     assert all(isinstance(part, kind) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "plan", [Windows(1), Windows(2, 1), Windows(0.5, 1, max_fps=5), Interval(0.5)]
+)
+def test_a_medium_that_begins_later_has_the_same_windows_later(plan: WindowPlan) -> None:
+    origin_us = 1_234_567
+    pictures = [number * 100_000 for number in range(43)]
+    moved = from_origin(plan, origin_us)
+    for pts_us in pictures:
+        windows = plan.windows_of(pts_us, 100_000)
+        there = moved.windows_of(pts_us + origin_us, 100_000)
+        assert [(w.start_us - origin_us, w.end_us - origin_us) for w in there] == [
+            (w.start_us, w.end_us) for w in windows
+        ]
+        for window, other in zip(windows, there, strict=True):
+            inside = [p for p in pictures if window.start_us <= p < window.end_us]
+            chosen = moved.choose(other, [p + origin_us for p in inside])
+            assert list(chosen) == list(plan.choose(window, inside))
+    end_us = 4_321_000
+    assert moved.last_start_us(end_us + origin_us) == plan.last_start_us(end_us) + origin_us
+    assert from_origin(plan, 0) is plan

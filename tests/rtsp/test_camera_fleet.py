@@ -20,6 +20,7 @@ from rtsp_watching import Watcher
 from overshoot_flow.flow import run
 from overshoot_flow.flow.items import Item, MediaGap
 from overshoot_flow.flow.stopping import STOP
+from overshoot_flow.media.access_units import AccessUnit
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.media.reconnecting import ReconnectPlan
 from overshoot_flow.media.sampling import FramesPerSecond
@@ -29,6 +30,7 @@ from overshoot_flow_connectors.rtsp import Camera, RtspSettings, RtspSource
 pytestmark = pytest.mark.xdist_group("real time")
 
 FPS = 5
+CAMERA_FPS = 10
 SECONDS = 4
 
 
@@ -43,17 +45,18 @@ class SilentListener:
         self._socket.close()
 
 
+@pytest.mark.parametrize(("sample", "fps"), [(FramesPerSecond(FPS), FPS), (None, CAMERA_FPS)])
 def test_a_dead_camera_holds_up_none_of_the_others(
-    camera_servers: Callable[..., CameraServer],
+    camera_servers: Callable[..., CameraServer], sample: FramesPerSecond | None, fps: int
 ) -> None:
     names = [f"cam{number}" for number in range(7)]
-    server = camera_servers({name: {"width": 160, "height": 120, "fps": 10} for name in names})
+    server = camera_servers(
+        {name: {"width": 160, "height": 120, "fps": CAMERA_FPS} for name in names}
+    )
     silent = SilentListener()
     cameras = [Camera(url=f"rtsp://127.0.0.1:{silent.port}/dead", name="dead")]
     cameras += [Camera(url=server.url(name), name=name) for name in names]
-    source = RtspSource(
-        cameras, sample=FramesPerSecond(FPS), settings=RtspSettings(open_timeout_s=1.0)
-    )
+    source = RtspSource(cameras, sample=sample, settings=RtspSettings(open_timeout_s=1.0))
     begun_s = time.monotonic()
     items: list[Item] = []
     threads_while_running: list[int] = []
@@ -73,12 +76,17 @@ def test_a_dead_camera_holds_up_none_of_the_others(
     assert threads_while_running[0] <= before + len(cameras)
 
     for name in names:
-        frames = [item for item in items if isinstance(item, Frame) and item.stream_key == name]
+        frames = [
+            item
+            for item in items
+            if isinstance(item, Frame | AccessUnit) and item.stream_key == name
+        ]
+        assert {type(item) for item in frames} == {AccessUnit if sample is None else Frame}
         watched_s = (frames[-1].pts_us - frames[0].pts_us) / 1e6
         assert frames[0].pts_us < 2_000_000
-        assert len(frames) - 1 == pytest.approx(watched_s * FPS, rel=0.01, abs=0.5)
+        assert len(frames) - 1 == pytest.approx(watched_s * fps, rel=0.01, abs=0.5)
     dead = [item for item in items if item.stream_key == "dead"]
-    assert not any(isinstance(item, Frame) for item in dead)
+    assert not any(isinstance(item, Frame | AccessUnit) for item in dead)
     (gap,) = [item for item in dead if isinstance(item, MediaGap)]
     assert gap.reason is GapReason.OUTAGE
     assert gap.start_us == 0

@@ -26,6 +26,36 @@ def test_credentials_in_the_url_are_split_off() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        (
+            "/user=admin&password=hidden&channel=1&stream=0.sdp",
+            "/user=admin&password=***&channel=1&stream=0.sdp",
+        ),
+        (
+            "/user=admin_password=hid_den_channel=1_stream=0.sdp",
+            "/user=admin_password=***_channel=1_stream=0.sdp",
+        ),
+        ("/live;access_token=hidden", "/live;access_token=***"),
+    ],
+)
+def test_a_password_that_the_path_names_is_hidden(path: str, shown: str) -> None:
+    camera = Camera(url=f"rtsp://u:p@cam:554{path}?a=b")
+    assert camera.url == f"rtsp://cam:554{shown}"
+    assert camera.name == f"cam:554{shown}"
+    assert "hid" not in repr(camera)
+    assert camera.secret_url().reveal() == f"rtsp://u:p@cam:554{path}?a=b"
+    other = path.replace("hid", "bid")
+    assert Camera(url=f"rtsp://u:p@cam:554{other}?a=b") != camera
+
+
+@pytest.mark.parametrize("path", ["/user=admin&password=&channel=1", "/monkey=1", "/a@b"])
+def test_a_path_without_a_secret_is_shown(path: str) -> None:
+    camera = Camera(url=f"rtsp://cam{path}")
+    assert camera.url == camera.secret_url().reveal() == f"rtsp://cam{path}"
+
+
 def test_credentials_beside_the_url_are_the_same_camera() -> None:
     beside = Camera(url="rtsp://cam/live", user="u", password=Secret("p"))
     assert beside == Camera(url="rtsp://u:p@cam/live")
@@ -49,6 +79,10 @@ def test_tls_is_asked_for_by_scheme_or_setting(camera: dict[str, str]) -> None:
         ({"url": "http://cam/a"}, "must be rtsp://"),
         ({"url": "rtsp:///a"}, "must be rtsp://"),
         ({"url": "rtsp://u:hidden/pass@cam/a"}, "percent-encode"),
+        ({"url": "rtsp://u:2024/hidden@cam/a"}, "percent-encode"),
+        ({"url": "rtsp://u:2024#hidden@cam/a"}, "percent-encode"),
+        ({"url": "rtsp://u:2024?hidden@cam/a"}, "percent-encode"),
+        ({"url": "rtsp://u:2024@5/hidden@cam/a"}, "percent-encode"),
         ({"url": "rtsp://cam:99999/a"}, "percent-encode"),
         ({"url": "rtsp://u:hidden@cam/a b"}, "spaces"),
         ({"url": "rtsp://u:hidden@cam/a", "user": "u"}, "give one"),

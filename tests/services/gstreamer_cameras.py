@@ -1,19 +1,24 @@
 """Several cameras behind one GStreamer RTSP server; run by the system's Python, which has `gi`.
 
-Usage: gstreamer_cameras.py PORT CAMERAS [USER PASSWORD]. CAMERAS is a JSON object: settings by
-mount name. One JSON line on standard output says that the server listens; each JSON line on
-standard input is a command, answered by one line:
+Usage: gstreamer_cameras.py PORT CAMERAS [--credentials USER PASSWORD] [--tls PEM]. CAMERAS is a
+JSON object: settings by mount name. PEM is a file with a private key and its certificate. One JSON
+line on standard output says that the server listens; each JSON line on standard input is a command,
+answered by one line:
 
     {"command": "set", "camera": "a", "settings": {...}}   replace it; its clients are sent away
     {"command": "jump", "camera": "a", "seconds": 100}     its time stamps jump
     {"command": "mute", "camera": "a", "muted": true}      connected, but no picture comes
     {"command": "sessions"}                                how many clients are connected
 
+A camera with the setting `clip` costs little: `{"clip": "/folder/*.h264", "fps": 25}` sends one
+access unit from each of these files, over and over (see `gstreamer_clip.py`).
+
 The server ends with its standard input.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import threading
@@ -23,7 +28,8 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 - after require_version
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402 - after require_version
+from gstreamer_clip import LAUNCH_LINE, Clip  # noqa: E402 - as above
 
 DEFAULTS = {
     "codec": "h264",
@@ -33,12 +39,24 @@ DEFAULTS = {
     "key_interval": 25,
     "b_frames": 0,
     "pattern": "ball",
+    "slices": 1,
 }
 
 
 def launch_line(settings: dict[str, Any]) -> str:
-    """Return the pipeline of one camera."""
+    """Return the pipeline of one camera; with a `file` it plays that MP4 at its own pace."""
+    if "clip" in settings:
+        return LAUNCH_LINE
     s = {**DEFAULTS, **settings}
+    if s["codec"] == "audio":
+        return "( audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay0 pt=8 )"
+    if "file" in s:
+        # The payloader would repeat the parameter sets before every slice, the parser does it once
+        # for every key frame.
+        return (
+            "( filesrc location={file} ! qtdemux ! h264parse name=parse config-interval=-1 ! "
+            "video/x-h264,stream-format=byte-stream,alignment=au ! rtph264pay name=pay0 pt=96 )"
+        ).format(**s)
     # Tuned for latency the encoder reorders nothing, whatever else is asked of it; and without a
     # profile the elements agree on the baseline one, which has no B-frames.
     reordered = bool(s["b_frames"])
@@ -46,6 +64,7 @@ def launch_line(settings: dict[str, Any]) -> str:
     s["profile"] = "! video/x-h264,profile=main" if reordered else ""
     encoders = {
         "h264": "x264enc {tune} speed-preset=ultrafast threads=1 bitrate=800 "
+        "option-string=slices={slices} "
         "key-int-max={key_interval} bframes={b_frames} {profile} ! h264parse name=parse ! "
         "rtph264pay name=pay0 pt=96 config-interval=-1",
         "h265": "x265enc tune=zerolatency speed-preset=ultrafast bitrate=800 "
@@ -64,16 +83,25 @@ class Cameras:
     """The mounts and what can be done to them while they are watched."""
 
     def __init__(
-        self, port: int, cameras: dict[str, dict[str, Any]], credentials: list[str] | None
+        self,
+        port: int,
+        cameras: dict[str, dict[str, Any]],
+        *,
+        credentials: list[str] | None,
+        tls: str | None,
     ) -> None:
         self.server = GstRtspServer.RTSPServer(address="127.0.0.1", service=str(port))
-        self.credentials = credentials
-        if credentials is not None:
+        self.has_guard = credentials is not None or tls is not None
+        if self.has_guard:
             auth = GstRtspServer.RTSPAuth()
             token = GstRtspServer.RTSPToken()
             token.set_string("media.factory.role", "viewer")
-            basic = GstRtspServer.RTSPAuth.make_basic(*credentials)
-            auth.add_basic(basic, token)
+            if credentials is None:
+                auth.set_default_token(token)
+            else:
+                auth.add_basic(GstRtspServer.RTSPAuth.make_basic(*credentials), token)
+            if tls is not None:
+                auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(tls))
             self.server.set_auth(auth)
         self.media: dict[str, Any] = {}
         for name, settings in cameras.items():
@@ -85,17 +113,23 @@ class Cameras:
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(launch_line(settings))
         factory.set_shared(True)
-        if self.credentials is not None:
+        if self.has_guard:
             permissions = GstRtspServer.RTSPPermissions()
             permissions.add_permission_for_role("viewer", "media.factory.access", True)  # noqa: FBT003 - GObject
             permissions.add_permission_for_role("viewer", "media.factory.construct", True)  # noqa: FBT003 - GObject
             factory.set_permissions(permissions)
-        factory.connect("media-configure", lambda _factory, media: self.configured(name, media))
+        is_live = "file" not in settings
+        factory.connect(
+            "media-configure", lambda _factory, media: self.configured(name, media, is_live)
+        )
+        if "clip" in settings:
+            clip = Clip(settings["clip"], settings["fps"])
+            factory.connect("media-configure", lambda _factory, media: clip.play_into(media))
         self.server.get_mount_points().add_factory(f"/{name}", factory)
 
-    def configured(self, name: str, media: Any) -> None:
-        # Without it the sinks would wait for time stamps that jump ahead.
-        media.set_rate_control(False)
+    def configured(self, name: str, media: Any, is_live: bool) -> None:  # noqa: FBT001 - GObject
+        # With it the sinks would wait for time stamps that jump ahead.
+        media.set_rate_control(not is_live)
         self.media[name] = media
 
     def send_clients_away(self) -> None:
@@ -131,8 +165,13 @@ def say(answer: dict[str, Any]) -> None:
 
 def main() -> None:
     Gst.init(None)
-    port, cameras, *credentials = sys.argv[1:]
-    served = Cameras(int(port), json.loads(cameras), credentials or None)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("cameras", type=json.loads)
+    parser.add_argument("--credentials", nargs=2)
+    parser.add_argument("--tls")
+    given = parser.parse_args()
+    served = Cameras(given.port, given.cameras, credentials=given.credentials, tls=given.tls)
     loop = GLib.MainLoop()
 
     def obey(line: str) -> bool:
@@ -145,7 +184,7 @@ def main() -> None:
         GLib.idle_add(loop.quit)
 
     threading.Thread(target=read_commands, daemon=True).start()
-    say({"listening": int(port)})
+    say({"listening": given.port})
     loop.run()
 
 

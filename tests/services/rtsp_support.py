@@ -25,9 +25,12 @@ from gi.repository import Gst, GstRtspServer
 Gst.init(None)
 missing = [e for e in ("x264enc", "x265enc", "jpegenc", "rtph264pay", "h264parse")
            if Gst.ElementFactory.find(e) is None]
+from gi.repository import Gio
+if not Gio.TlsBackend.get_default().supports_tls():
+    missing.append("glib-networking")
 raise SystemExit(f"no {missing}" if missing else 0)
 """
-_INSTALL: Final = "GStreamer's RTSP server is missing: run `make test-services` (apt, needs root)"
+_INSTALL: Final = "GStreamer's RTSP server is missing: run `make services` (apt, needs root)"
 
 
 def free_port() -> int:
@@ -37,7 +40,7 @@ def free_port() -> int:
     return port
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Wait for `condition`, polling; fail at the deadline."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
@@ -52,19 +55,28 @@ class CameraServer:
     Args:
         cameras: Settings by mount name, see `gstreamer_cameras.py`.
         credentials: User name and password that it demands, or None.
+        tls: File with the private key and the certificate that it speaks TLS with, or None.
     """
 
     def __init__(
-        self, cameras: Mapping[str, Mapping[str, Any]], credentials: tuple[str, str] | None = None
+        self,
+        cameras: Mapping[str, Mapping[str, Any]],
+        credentials: tuple[str, str] | None = None,
+        tls: Path | None = None,
     ) -> None:
         self.port = free_port()
         self._cameras = json.dumps(cameras)
-        self._credentials = credentials or ()
+        self._options: list[str] = []
+        if credentials is not None:
+            self._options += ["--credentials", *credentials]
+        if tls is not None:
+            self._options += ["--tls", str(tls)]
+        self._scheme = "rtsp" if tls is None else "rtsps"
         self._process: subprocess.Popen[str] | None = None
         self.start()
 
     def start(self) -> None:
-        command = [SYSTEM_PYTHON, str(SCRIPT), str(self.port), self._cameras, *self._credentials]
+        command = [SYSTEM_PYTHON, str(SCRIPT), str(self.port), self._cameras, *self._options]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -77,7 +89,7 @@ class CameraServer:
         assert "listening" in self._answer()
 
     def url(self, camera: str, credentials: str = "") -> str:
-        return f"rtsp://{credentials}127.0.0.1:{self.port}/{camera}"
+        return f"{self._scheme}://{credentials}127.0.0.1:{self.port}/{camera}"
 
     def command(self, command: str, **arguments: Any) -> dict[str, Any]:
         assert self._process is not None
@@ -132,8 +144,10 @@ def rtsp_available() -> None:
 @pytest.fixture
 def camera_servers(
     rtsp_available: None,  # noqa: ARG001 - a fixture asks for another one by name
+    request: pytest.FixtureRequest,
 ) -> Iterator[Callable[..., CameraServer]]:
     """Makes servers; all are killed at the end."""
+    request.node.user_properties.append(("service", "RTSP server"))
     made: list[CameraServer] = []
 
     def make(*arguments: Any, **settings: Any) -> CameraServer:

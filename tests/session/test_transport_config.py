@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from overshoot_flow.config import Secret
+from overshoot_flow.config import Secret, Service
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.transport_config import SdpOffer, UserRoom, UserRooms
 
@@ -64,3 +64,11 @@ def test_stun_servers_are_stun_servers() -> None:
     assert SdpOffer(stun_urls=("stun:host:3478",)).stun_urls
     with pytest.raises(ConfigurationError, match="must be stun:host:port"):
         SdpOffer(stun_urls=("turn:host:3478",))
+
+
+@pytest.mark.parametrize("api", ["v1", "v1beta"])
+def test_v1_makes_its_rooms_itself(api: str) -> None:
+    rooms = UserRooms(room_for=lambda _: room())
+    Service(key=OURS, base_url="https://api.example/v0.2", transport=rooms)
+    with pytest.raises(ConfigurationError, match="makes the room of every stream itself"):
+        Service(key=OURS, base_url=f"https://api.example/{api}", transport=rooms)

@@ -292,9 +292,9 @@ class WatchedMachine(SessionMachine):
 
     _checks: Checks
 
-    def __init__(self, checks: Checks, max_restarts: int) -> None:
+    def __init__(self, checks: Checks, max_restarts: int, *, rests: bool) -> None:
         object.__setattr__(self, "_checks", checks)
-        super().__init__(max_restarts)
+        super().__init__(max_restarts, rests=rests)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "state" and hasattr(self, "state"):

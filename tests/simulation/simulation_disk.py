@@ -13,6 +13,7 @@ from simulation_checks import Checks, Row
 
 from overshoot_flow.errors import SinkError
 from overshoot_flow.schema.records import RecordBatchOf
+from overshoot_flow_connectors.parquet_files import schema_folder
 from overshoot_flow_connectors.parquet_partition import STATE_FOLDER, ParquetPartition
 
 _ROW_BYTES: Final = 10
@@ -206,15 +207,18 @@ def _write_file(path: MemoryPath, batches: Sequence[RowBatch]) -> int:
 class _NoSchemaGuard:
     """All rows here have one shape."""
 
-    def __init__(self, _directory: MemoryPath) -> None:
+    def __init__(self, _directory: MemoryPath, _layout: object) -> None:
         pass
 
-    def check(self, _records: RecordBatchOf) -> None:
-        pass
+    def check(self, _records: RecordBatchOf) -> str:
+        return "one"
+
+    def check_logged(self, _place: str, _batch: RowBatch) -> str:
+        return "one"
 
 
-def _by_place(records: RecordBatchOf) -> list[tuple[str, Any]]:
-    return [(f"{records.dataset}/source={records.stream_key}", records.batch)]
+def _by_place(records: RecordBatchOf, _layout: object) -> list[tuple[str, Any]]:
+    return [(f"{schema_folder(records)}/source={records.stream_key}", records.batch)]
 
 
 class SimulatedPartition(ParquetPartition):
@@ -238,10 +242,16 @@ DISK_PARTS: Final[dict[str, Any]] = {
     "make_directories": _make_directories,
     "sync_directory": lambda _path: None,
     "shutil": SimpleNamespace(rmtree=lambda path: path.disk.remove(path.path)),
-    "SchemaGuard": _NoSchemaGuard,
-    "by_place": _by_place,
     "pa": SimpleNamespace(
         concat_batches=lambda batches: RowBatch([row for batch in batches for row in batch.rows])
     ),
 }
 """What replaces the disk and Arrow in the partition's module."""
+
+FOLDER_PARTS: Final[dict[str, Any]] = {
+    "make_directories": _make_directories,
+    "sync_directory": lambda _path: None,
+    "SchemaGuard": _NoSchemaGuard,
+    "by_place": _by_place,
+}
+"""What replaces them in the module of its destination."""

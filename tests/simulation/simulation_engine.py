@@ -264,6 +264,7 @@ class Life:
                         dataset=_dataset(row.outcome),
                         stream_key=row.stream_key,
                         batch=RowBatch((row,)),  # type: ignore[arg-type]  # stands for Arrow's
+                        schema_key=_schema_key(row.outcome),
                     )
                 ]
             )
@@ -298,6 +299,11 @@ def _dataset(outcome: Outcome) -> Dataset:
         case Gap():
             return Dataset.GAPS
     return Dataset.USAGE
+
+
+def _schema_key(outcome: Outcome) -> str | None:
+    # A stream whose output schema changes with almost every answer.
+    return f"schema-{outcome.result_id[0]}" if isinstance(outcome, Result) else None
 
 
 def _shown(item: Item) -> str:

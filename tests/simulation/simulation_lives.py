@@ -14,10 +14,9 @@ from simulation_disk import MemoryDisk, MemoryPath, SimulatedPartition
 from simulation_engine import SOURCES, Life, RecoveryStore, SimulatedCrash, SimulatedReader
 from simulation_loop import VirtualClock, VirtualLoop
 from simulation_schedule import Sample, Schedule
-from simulation_service import (
-    SimulatedService,
-)
+from simulation_service import SimulatedClients, SimulatedService
 
+from overshoot_flow.assignment import Assignment
 from overshoot_flow.config import ClipMode, FrameMode, Inference, Secret, Service
 from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.flow import inference as inference_module
@@ -30,6 +29,7 @@ from overshoot_flow.media.reader import MediaProblem
 from overshoot_flow.session.inbox import Inbox
 from overshoot_flow.session.ledger import Account, Ledger
 from overshoot_flow.session.session import Session
+from overshoot_flow.session.slot_pool import SlotPool
 from overshoot_flow_connectors.parquet_rolling import Rolling
 
 FRAME_BYTES: Final = 6
@@ -44,12 +44,19 @@ class SimulatedRuntime:
     """Stands where the process's `Runtime` stands: the sessions run in the loop of the engine."""
 
     loop: VirtualLoop
+    clients: Any
     tasks: dict[Session, asyncio.Task[None]] = field(default_factory=dict)
 
     def open_session(self, *, account: Account, **parts: Any) -> Session:
         account.attach(parts["step_id"])
+        clock = VirtualClock(self.loop)
         session = Session(
-            account=account, inbox=Inbox(self.loop), clock=VirtualClock(self.loop), **parts
+            account=account,
+            inbox=Inbox(self.loop),
+            slots=SlotPool(clock),
+            clients=self.clients,
+            clock=clock,
+            **parts,
         )
         self.tasks[session] = self.loop.create_task(session.run())
         return session
@@ -133,7 +140,7 @@ class SimulatedRun:
         self.checks.log("-- life", self.lives)
         self.checks.life_begins()
         self.service.is_unplugged = False
-        ledger, runtime = Ledger(), SimulatedRuntime(self.loop)
+        ledger, runtime = Ledger(), SimulatedRuntime(self.loop, SimulatedClients(self.service))
         for module in (partition_module, inference_module):
             module.LEDGER = ledger  # type: ignore[attr-defined]
             module.RUNTIME = runtime  # type: ignore[attr-defined]
@@ -189,7 +196,8 @@ class SimulatedRun:
             },
             infers={
                 step_id: InferStep(
-                    step_id, _inference(step_id, schedule.mode), service, schema=None
+                    step_id,
+                    Assignment(inference=_inference(step_id, schedule.mode), services=(service,)),
                 )
                 for step_id in self.checks.step_ids
             },

@@ -8,6 +8,7 @@ from simulation_planting import Mutant
 
 from overshoot_flow.flow.inference import InferStep
 from overshoot_flow.flow.partition import ReaderPartition
+from overshoot_flow.flow.ticks import Ticks
 from overshoot_flow.session.ledger import Account
 from overshoot_flow.session.position import Position
 from overshoot_flow.session.progress import Progress
@@ -93,13 +94,11 @@ _POSITION: Final = (
 )
 
 _SOURCE: Final = (
-    Mutant(
-        "a tick without its pieces", ReaderPartition, "next_batch", "pieces=pieces", "pieces=()"
-    ),
+    Mutant("a tick without its pieces", Ticks, "take", "pieces=pieces", "pieces=()"),
     Mutant(
         "only the first piece of a tick reaches the position",
-        ReaderPartition,
-        "next_batch",
+        Ticks,
+        "take",
         "self._progress.take(pieces,",
         "self._progress.take(pieces[:1],",
     ),

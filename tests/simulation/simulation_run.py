@@ -10,11 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from simulation_checks import Checks, Violation, WatchedMachine
-from simulation_disk import DISK_PARTS
+from simulation_disk import DISK_PARTS, FOLDER_PARTS
 from simulation_lives import FRAME_BYTES, SimulatedRun
 from simulation_loop import StuckError
 from simulation_schedule import Schedule
-from simulation_service import SimulatedHttp, SimulatedPublisher, SimulatedSocket
+from simulation_service import SimulatedPublisher, SimulatedSocket
 
 from overshoot_flow.flow import inference as inference_module
 from overshoot_flow.flow import partition as partition_module
@@ -24,6 +24,7 @@ from overshoot_flow.session import session as session_module
 from overshoot_flow.session import stream_run as stream_run_module
 from overshoot_flow.session.feed import Feed
 from overshoot_flow.session.ledger import Account
+from overshoot_flow_connectors import parquet_folder as folder_module
 from overshoot_flow_connectors import parquet_partition as parquet_module
 
 
@@ -35,7 +36,6 @@ def _in_place(run: SimulatedRun) -> Iterator[None]:
         (
             session_module,
             {
-                "OvershootHttp": lambda _service: SimulatedHttp(service),
                 "SessionMachine": functools.partial(WatchedMachine, run.checks),
                 "Feed": functools.partial(Feed, replay_bytes=schedule.replay_frames * FRAME_BYTES),
                 "random": SimpleNamespace(Random=lambda: run.random),
@@ -65,6 +65,7 @@ def _in_place(run: SimulatedRun) -> Iterator[None]:
         (inference_module, {"LEDGER": None, "RUNTIME": None}),
         (ledger_module, {"UNATTACHED_BATCH": 2, "PIECES_CAPACITY": 4}),
         (parquet_module, DISK_PARTS | {"uuid4": lambda: SimpleNamespace(hex="0123456789abcdef")}),
+        (folder_module, FOLDER_PARTS),
     ]
     before = [(m, {name: getattr(m, name) for name in names}) for m, names in replaced]
     _set(replaced)

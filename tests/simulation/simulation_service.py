@@ -176,6 +176,16 @@ class SimulatedHttp:
         service.streams[stream_id].is_closed = True
 
 
+class SimulatedClients:
+    """Stands where `Clients` stands."""
+
+    def __init__(self, service: SimulatedService) -> None:
+        self._http = SimulatedHttp(service)
+
+    def v02(self, _service: object) -> SimulatedHttp:
+        return self._http
+
+
 class SimulatedSocket:
     """Stands where `ResultsSocket` stands; answers come in any order, or not at all."""
 

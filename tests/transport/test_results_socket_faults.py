@@ -185,6 +185,7 @@ def test_bytes_that_are_no_text_are_a_value() -> None:
     bad, good = asyncio.run(scenario())
     assert isinstance(bad, Malformed)
     assert bad.raw_text == "\ufffd\ufffd{"
+    assert bad.raw_bytes == b"\xff\xfe{"
     assert "not JSON" in bad.detail
     assert isinstance(good, Received)
 
