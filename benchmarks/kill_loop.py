@@ -8,6 +8,8 @@ one that watches them, which takes all of them with it.
 
     python benchmarks/kill_loop.py --kills 200 --seed 1
     python benchmarks/kill_loop.py --kills 200 --seed 1 --processes 2
+    python benchmarks/kill_loop.py --sink iceberg --kills 20 --records 8000
+    python benchmarks/kill_loop.py --sink kafka --kills 50 --broker-kills 20 --records 100000
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
+from kill_loop_kafka import main as kafka_loop
 from kill_loop_reader import WatchingReader
+from kill_loop_tables import main as tables_loop
+from kill_loop_tables_child import KINDS as TABLE_KINDS
 
 from overshoot_flow.local.running import running_server
 from overshoot_flow.local.server_config import ServerConfig
@@ -263,7 +268,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="worker threads of each process")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--sink", choices=["parquet", "kafka", *TABLE_KINDS], default="parquet")
+    kafka = parser.add_argument_group(
+        "with other sinks, see kill_loop_kafka.py and kill_loop_tables.py"
+    )
+    kafka.add_argument("--broker-kills", type=int, default=20)
+    kafka.add_argument("--records", type=int, default=100_000)
+    kafka.add_argument("--batch", type=int, default=40, help="largest batch of answers")
+    kafka.add_argument("--broker-away", type=float, default=0.0, help="seconds, at the least")
+    kafka.add_argument("--delivery", default="transactional")
     options = parser.parse_args()
+    if options.sink == "kafka":
+        return kafka_loop(options)
+    if options.sink in TABLE_KINDS:
+        return tables_loop(options)
     with tempfile.TemporaryDirectory(prefix="kill-loop-") as folder:
         findings = kill_loop(options, Path(folder))
     print(
