@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from service_report import pytest_terminal_summary  # noqa: F401 - a hook
 
+from overshoot_flow.flow.stopping import STOP
+from overshoot_flow.session.ledger import LEDGER
+
 REQUIRE_ALL = os.environ.get("OVERSHOOT_FLOW_REQUIRE_ALL") == "1"
 
 
@@ -22,6 +25,20 @@ def log_levels_are_as_before() -> Iterator[None]:
     for each in list(logging.root.manager.loggerDict.values()):
         if isinstance(each, logging.Logger):
             each.setLevel(before.get(each, logging.NOTSET))
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_an_earlier_run_is_left() -> Iterator[None]:
+    """A process has one run: no wish to stop and no open source of another test is met."""
+
+    def forget() -> None:
+        STOP.clear()
+        for account in LEDGER.accounts().values():
+            LEDGER.close(account)
+
+    forget()
+    yield
+    forget()
 
 
 @pytest.hookimpl(wrapper=True)

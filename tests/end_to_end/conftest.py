@@ -5,7 +5,6 @@ from __future__ import annotations
 from access_unit_support import encoded
 from end_to_end_support import server, video
 from kafka_support import kafka, kafka_session, topic_prefix
-from observed import no_sources
 from rtsp_support import camera_servers, rtsp_available
 from s3_support import bucket, s3_server
 from v1_fault_support import clip, v1_server
@@ -17,7 +16,6 @@ __all__ = [
     "encoded",
     "kafka",
     "kafka_session",
-    "no_sources",
     "rtsp_available",
     "s3_server",
     "server",

@@ -45,7 +45,6 @@ SECRETS = (PASSWORD, KEY, JWT_START)
 Servers = Callable[..., CameraServer]
 
 
-@pytest.mark.usefixtures("no_sources")
 def test_a_camera_is_measured_through_an_outage(
     server: Server, camera_servers: Servers, request: pytest.FixtureRequest
 ) -> None:

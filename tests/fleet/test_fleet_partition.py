@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -135,13 +134,6 @@ class Rig:
 
     def saved(self) -> dict[str, Any]:
         return self.partition.snapshot()
-
-
-@pytest.fixture(autouse=True)
-def nobody_asked_to_stop() -> Iterator[None]:
-    STOP.clear()
-    yield
-    STOP.clear()
 
 
 def of_kind(items: list[Item], kind: type) -> list[Any]:

@@ -11,7 +11,6 @@ from overshoot_flow.assignment import Assignment
 from overshoot_flow.config import Inference, Secret, Service
 from overshoot_flow.errors import ConfigurationError
 from overshoot_flow.flow.items import Assigned, EndOfMedia, MediaGap, Tick
-from overshoot_flow.flow.stopping import STOP
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.results import GapReason, Piece, Usage
 from overshoot_flow.session.ledger import Hold
@@ -19,13 +18,6 @@ from overshoot_flow.session.ledger import Hold
 ASSIGNMENT = Assignment(
     inference=Inference(prompt="?"), services=(Service(key=Secret("ovs-hidden")),)
 )
-
-
-@pytest.fixture(autouse=True)
-def nobody_asked_to_stop() -> Iterator[None]:
-    STOP.clear()
-    yield
-    STOP.clear()
 
 
 @pytest.fixture

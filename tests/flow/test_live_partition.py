@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from live_rig import BEGUN_US, Rig, frame, kinds
 
@@ -15,13 +13,6 @@ from overshoot_flow.flow.unfinished import unfinished
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.results import GapReason
 from overshoot_flow.session.position import Position
-
-
-@pytest.fixture(autouse=True)
-def nobody_asked_to_stop() -> Iterator[None]:
-    STOP.clear()
-    yield
-    STOP.clear()
 
 
 def test_media_time_begins_with_the_partition() -> None:

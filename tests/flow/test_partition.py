@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -46,13 +46,6 @@ class ListReader:
 
     def close(self) -> None:
         self.closed += 1
-
-
-@pytest.fixture(autouse=True)
-def nobody_asked_to_stop() -> Iterator[None]:
-    STOP.clear()
-    yield
-    STOP.clear()
 
 
 def partition(

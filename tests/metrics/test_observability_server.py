@@ -25,8 +25,6 @@ from overshoot_flow_pipelines.observability.server import (
     _Handler,
 )
 
-pytestmark = pytest.mark.usefixtures("no_sources")
-
 
 def test_pages() -> None:
     with ObservabilityServer("127.0.0.1:0") as server:

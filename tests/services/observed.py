@@ -5,28 +5,9 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
-
-from overshoot_flow.flow.stopping import STOP
-from overshoot_flow.session.ledger import LEDGER
-
-
-@pytest.fixture
-def no_sources() -> Iterator[None]:
-    """No source of an earlier test is open, and none of this one stays so."""
-
-    def forget() -> None:
-        STOP.clear()
-        for account in LEDGER.accounts().values():
-            LEDGER.close(account)
-
-    forget()
-    yield
-    forget()
 
 
 def fetch(port: int, path: str) -> tuple[int, str]:
