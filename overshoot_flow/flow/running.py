@@ -181,6 +181,7 @@ def _recovery(
 
 
 def _begun(flow: Dataflow, engine: Mapping[str, Any]) -> AbstractContextManager[None]:
+    RUNTIME.begin_run()
     return RUN.begin(
         durable=engine["recovery_config"] is not None, heartbeat_keys=heartbeat_keys(flow)
     )

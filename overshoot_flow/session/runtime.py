@@ -75,6 +75,10 @@ class Runtime:
         loop.call_soon_threadsafe(self._start, session)
         return session
 
+    def begin_run(self) -> None:
+        """Forget what held for the run before alone."""
+        self._clients.begin_run()
+
     def statuses(self) -> Mapping[tuple[str, str], SessionStatus]:
         """Return how the sessions are doing, ended ones too, by step id and stream key."""
         return STATUSES.all()

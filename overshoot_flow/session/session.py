@@ -245,9 +245,13 @@ class Session:
         )
         self._status.asks(place.service)
         try:
+            if not self._account.live:
+                self._clients.check(place.service)
             leaving = await self._use(place, first)
         except OvershootFlowError as error:
             has_other_key = False
+            if is_about_key(error):
+                self._clients.refuse(place.service, error)
             if slot is not None:
                 slot.failed()
                 has_other_key = is_about_key(error) and slot.key_refused()

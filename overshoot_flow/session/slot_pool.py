@@ -8,11 +8,9 @@ from typing import Final
 from overshoot_flow.assignment import Assignment
 from overshoot_flow.config import Service
 from overshoot_flow.session.clock import Clock
-from overshoot_flow.session.slot_table import Claim, SlotTable
+from overshoot_flow.session.slot_table import REFUSAL_S, Claim, SlotTable
 
 _AVOIDANCE_S: Final = 30.0
-_REFUSAL_S: Final = 120.0
-"""So long a key that is refused, or has no credit, is not tried while there is another one."""
 
 
 class SlotPool:
@@ -61,7 +59,7 @@ class SlotPool:
         """The key where `claim` has its slot is refused; return whether it may use another one."""
         now_s = self._clock.monotonic_s()
         if claim.service is not None:
-            self._table.refuse(claim.service, now_s + _REFUSAL_S)
+            self._table.refuse(claim.service, now_s + REFUSAL_S)
         return self._table.has_another(claim, now_s)
 
 

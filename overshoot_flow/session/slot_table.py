@@ -18,6 +18,9 @@ from overshoot_flow.config import Service
 Place: TypeAlias = tuple[str, str]
 """Base URL and key: what the slots belong to."""
 
+REFUSAL_S: Final = 120.0
+"""So long a key that is refused, or has no credit, is left alone."""
+
 _serial: Final = itertools.count()
 
 
