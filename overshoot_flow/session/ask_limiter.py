@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from overshoot_flow.protocol.rate_limit import RateFacts, RateLimiter
@@ -10,6 +11,10 @@ from overshoot_flow.session.clock import Clock
 
 _MAX_WAITING: Final = 100_000
 """Of one stream; whoever asks has a far smaller bound, so that nothing is ever refused."""
+_LONG_PAUSE_S: Final = 30.0
+"""Whoever sees no answers for so long shall know why."""
+
+_logger = logging.getLogger(__name__)
 
 
 class AskLimiter:
@@ -26,6 +31,7 @@ class AskLimiter:
             max_in_flight=max_in_flight, max_waiting=_MAX_WAITING
         )
         self._timer: asyncio.TimerHandle | None = None
+        self._told_until_s = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -63,12 +69,19 @@ class AskLimiter:
     def limited(self, facts: RateFacts, retry_after_s: float | None) -> None:
         """A question was refused because there were too many."""
         self._limiter.limited(self._clock.monotonic_s(), self._wall_s(), facts, retry_after_s)
+        self._tell_long_pause(retry_after_s or 0.0)
         self._give_turns()
 
     def not_sent(self) -> None:
         """The turn was not used."""
         self._limiter.not_sent()
         self._give_turns()
+
+    def _tell_long_pause(self, pause_s: float) -> None:
+        now_s = self._clock.monotonic_s()
+        if pause_s >= _LONG_PAUSE_S and now_s >= self._told_until_s:
+            self._told_until_s = now_s + pause_s
+            _logger.warning("the service wants no question for %.0f s; none is sent", pause_s)
 
     def _wall_s(self) -> float:
         return self._clock.wall_us() / 1_000_000

@@ -95,3 +95,17 @@ def test_a_question_that_is_asked_again_goes_before_the_others_of_its_stream() -
         return order
 
     assert asyncio.run(scenario()) == ["again", "new"]
+
+
+def test_a_long_pause_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        limiter = AskLimiter(5, SystemClock())
+        for _ in range(5):
+            await limiter.turn("a")
+        limiter.limited(RateFacts(), 1.0)
+        assert caplog.messages == []
+        for _ in range(4):
+            limiter.limited(RateFacts(), 3600.0)
+
+    asyncio.run(scenario())
+    assert caplog.messages == ["the service wants no question for 3600 s; none is sent"]
