@@ -87,7 +87,9 @@ def test_nothing_is_lost_to_a_service_that_answers_no_question(
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert archive(shop, folder, whole, RICH, "--window", window)[0] == 0
-    code, said = archive(shop, folder, parts, key, "--window", window)
+    # All at once they would be asked before the first is charged.
+    few = ("--max-in-flight", "2")
+    code, said = archive(shop, folder, parts, key, "--window", window, *few)
     assert code == 1
     assert "the same command goes on with it" in said
     assert len(answered(parts)) < len(answered(whole))
