@@ -41,6 +41,17 @@ def nothing_of_an_earlier_run_is_left() -> Iterator[None]:
     forget()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse to run tests of one group side by side, which would measure each other's load."""
+    if config.getoption("loadgroup", default=False):
+        lost = [i for i in items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid]
+        if lost:
+            raise pytest.UsageError(
+                f"{len(lost)} tests lost their group: pytest-xdist does not go with this pytest"
+            )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
