@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from overshoot_flow.config import Service
-from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.session.clock import Clock
-from overshoot_flow.session.slot_table import REFUSAL_S, Place, place_of
 from overshoot_flow.session.v1_access import V1Access
 from overshoot_flow.transport.http import OvershootHttp
 
@@ -21,25 +19,6 @@ class Clients:
         self._clock = clock
         self._v02: dict[Service, OvershootHttp] = {}
         self._v1: dict[Service, V1Access] = {}
-        self._refusals: dict[Place, tuple[float, OvershootFlowError]] = {}
-
-    def refuse(self, service: Service, error: OvershootFlowError) -> None:
-        """Remember for a while that the key of `service` is refused or has no credit."""
-        self._refusals[place_of(service)] = self._clock.monotonic_s() + REFUSAL_S, error
-
-    def check(self, service: Service) -> None:
-        """Ask nothing of a key that was refused just now.
-
-        Raises:
-            OvershootFlowError: What the service said then.
-        """
-        until_s, error = self._refusals.get(place_of(service), (0.0, None))
-        if error is not None and self._clock.monotonic_s() < until_s:
-            raise error.with_traceback(None)
-
-    def begin_run(self) -> None:
-        """Try every key again: since the last run one may have been given credit."""
-        self._refusals.clear()
 
     def v02(self, service: Service) -> OvershootHttp:
         """Return the client of a service of v0.2.

@@ -77,7 +77,7 @@ class Runtime:
 
     def begin_run(self) -> None:
         """Forget what held for the run before alone."""
-        self._clients.begin_run()
+        self._slots.begin_run()
 
     def statuses(self) -> Mapping[tuple[str, str], SessionStatus]:
         """Return how the sessions are doing, ended ones too, by step id and stream key."""

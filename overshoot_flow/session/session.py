@@ -245,21 +245,29 @@ class Session:
         )
         self._status.asks(place.service)
         try:
-            if not self._account.live:
-                self._clients.check(place.service)
-            leaving = await self._use(place, first)
+            leaving = await self._use_if_not_refused(place, first)
         except OvershootFlowError as error:
             has_other_key = False
-            if is_about_key(error):
-                self._clients.refuse(place.service, error)
             if slot is not None:
                 slot.failed()
-                has_other_key = is_about_key(error) and slot.key_refused()
+                has_other_key = is_about_key(error) and slot.has_another_key
             self._give_slot_back()
             await self._recover(error, has_other_key=has_other_key)
             return None
         self._media.restart()
         return leaving
+
+    async def _use_if_not_refused(self, place: Workplace, first: PendingFrame) -> Leaving | None:
+        """Ask nothing about a file while the key is left alone, which does not prolong that."""
+        refusal = self._slots.refusal(place.service)
+        if refusal is not None and not self._account.live:
+            raise refusal.with_traceback(None)
+        try:
+            return await self._use(place, first)
+        except OvershootFlowError as error:
+            if is_about_key(error):
+                self._slots.refuse(place.service, error)
+            raise
 
     async def _use(self, place: Workplace, first: PendingFrame) -> Leaving | None:
         run: InlineRun | V1StreamRun

@@ -7,10 +7,13 @@ from typing import Final
 
 from overshoot_flow.assignment import Assignment
 from overshoot_flow.config import Service
+from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.session.clock import Clock
-from overshoot_flow.session.slot_table import REFUSAL_S, Claim, SlotTable
+from overshoot_flow.session.slot_table import Claim, SlotTable
 
 _AVOIDANCE_S: Final = 30.0
+_REFUSAL_S: Final = 120.0
+"""So long a key that is refused, or has no credit, is left alone."""
 
 
 class SlotPool:
@@ -55,12 +58,21 @@ class SlotPool:
         """Prefer other services for a while."""
         self._table.avoid(service, self._clock.monotonic_s() + _AVOIDANCE_S)
 
-    def refuse(self, claim: Claim) -> bool:
-        """The key where `claim` has its slot is refused; return whether it may use another one."""
-        now_s = self._clock.monotonic_s()
-        if claim.service is not None:
-            self._table.refuse(claim.service, now_s + REFUSAL_S)
-        return self._table.has_another(claim, now_s)
+    def refuse(self, service: Service, error: OvershootFlowError) -> None:
+        """The service has refused its key, or the key has no credit: leave it alone for a while."""
+        self._table.refuse(service, error, self._clock.monotonic_s() + _REFUSAL_S)
+
+    def refusal(self, service: Service) -> OvershootFlowError | None:
+        """Return why the key of `service` is left alone, or None."""
+        return self._table.refusal(service, self._clock.monotonic_s())
+
+    def has_another(self, claim: Claim) -> bool:
+        """Whether `claim` may use a service whose key is not left alone."""
+        return self._table.has_another(claim, self._clock.monotonic_s())
+
+    def begin_run(self) -> None:
+        """Try every key again: since the last run one may have been given credit."""
+        self._table.forget_refusals()
 
 
 class Slot:
@@ -99,9 +111,10 @@ class Slot:
         if self._claim.service is not None:
             self._pool.avoid(self._claim.service)
 
-    def key_refused(self) -> bool:
-        """The service refuses the key; return whether there is another one to go on with."""
-        return self._pool.refuse(self._claim)
+    @property
+    def has_another_key(self) -> bool:
+        """Whether there is one to go on with that is not left alone."""
+        return self._pool.has_another(self._claim)
 
     def release(self) -> None:
         """Give it back; repeating it is harmless."""

@@ -14,12 +14,10 @@ from typing import Final, TypeAlias
 
 from overshoot_flow.assignment import Assignment
 from overshoot_flow.config import Service
+from overshoot_flow.errors import OvershootFlowError
 
 Place: TypeAlias = tuple[str, str]
 """Base URL and key: what the slots belong to."""
-
-REFUSAL_S: Final = 120.0
-"""So long a key that is refused, or has no credit, is left alone."""
 
 _serial: Final = itertools.count()
 
@@ -59,7 +57,9 @@ class SlotTable:
     _waiting: list[Claim] = field(default_factory=list)
     _held: list[Claim] = field(default_factory=list)
     _avoided_until_s: dict[Place, float] = field(default_factory=dict, repr=False)
-    _refused_until_s: dict[Place, float] = field(default_factory=dict, repr=False)
+    _refused: dict[Place, tuple[OvershootFlowError, float]] = field(
+        default_factory=dict, repr=False
+    )
 
     def add(self, claim: Claim) -> None:
         """Take in a claim that waits."""
@@ -75,13 +75,22 @@ class SlotTable:
         """Prefer other services for a while, because this one had a fault."""
         self._avoided_until_s[place_of(service)] = until_s
 
-    def refuse(self, service: Service, until_s: float) -> None:
+    def refuse(self, service: Service, error: OvershootFlowError, until_s: float) -> None:
         """Use other services for a while, even if they must be waited for: this key is refused."""
-        self._refused_until_s[place_of(service)] = until_s
+        self._refused[place_of(service)] = error, until_s
+
+    def refusal(self, service: Service, now_s: float) -> OvershootFlowError | None:
+        """Return what the service said when it refused the key a while ago, or None."""
+        error, until_s = self._refused.get(place_of(service), (None, now_s))
+        return error if until_s > now_s else None
+
+    def forget_refusals(self) -> None:
+        """Every key may be good again."""
+        self._refused.clear()
 
     def has_another(self, claim: Claim, now_s: float) -> bool:
         """Whether `claim` may use a service whose key is not refused."""
-        return any(not self._is_refused(each, now_s) for each in claim.assignment.services)
+        return any(self.refusal(each, now_s) is None for each in claim.assignment.services)
 
     @property
     def waiting(self) -> int:
@@ -119,11 +128,8 @@ class SlotTable:
     def _usable_services(self, claim: Claim, now_s: float) -> list[Service]:
         """Where all keys are refused, the service shall say so again."""
         services = claim.assignment.services
-        usable = [each for each in services if not self._is_refused(each, now_s)]
+        usable = [each for each in services if self.refusal(each, now_s) is None]
         return usable or list(services)
-
-    def _is_refused(self, service: Service, now_s: float) -> bool:
-        return self._refused_until_s.get(place_of(service), now_s) > now_s
 
     def _is_avoided(self, service: Service, now_s: float) -> bool:
         return self._avoided_until_s.get(place_of(service), now_s) > now_s

@@ -119,7 +119,7 @@ def test_two_questions_share_one_session_and_the_far_side_sees_every_picture(
     begins_us = [
         result.media_start_us - min(result.output["stamps"]) * 1_000_000 / FPS
         for result in watched.said["clips"].results
-        if min(result.output["stamps"], default=0) >= steady[0]
+        if result.output["stamps"]
     ]
     assert max(begins_us) - min(begins_us) < 300_000
     assert server.alive() == []

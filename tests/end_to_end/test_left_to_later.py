@@ -23,7 +23,7 @@ RICH, POOR, WRONG = "ovs-rich", "ovs-poor", "ovs-wrong"
 FILES, FPS = 6, 10
 PLANS = ["1", "2/1", "1/2"]
 
-pytestmark = pytest.mark.xdist_group("real time")
+pytestmark = [pytest.mark.xdist_group("real time"), pytest.mark.timeout(120)]
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ import pytest
 from end_to_end_support import run_flow
 
 from overshoot_flow.config import Inference, Secret, Service
+from overshoot_flow.errors import OvershootFlowError
 from overshoot_flow.local.testvideo import VideoSpec, generate
 from overshoot_flow.protocol.windows import Windows
 from overshoot_flow.results import GapReason
 from overshoot_flow.session.runtime import RUNTIME
+from overshoot_flow.session.slot_pool import SlotPool
 from overshoot_flow.transport_config import Inline
 from overshoot_flow_connectors.file import FileSource
 
@@ -81,8 +83,20 @@ def files(tmp_path: Path) -> list[Path]:
     ids=["v0.2", "v1", "inline"],
 )
 def test_a_refused_key_is_tried_once_a_run(
-    generation: str, options: dict[str, Any], refusing: RefusingServer, files: list[Path]
+    generation: str,
+    options: dict[str, Any],
+    refusing: RefusingServer,
+    files: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    refused: list[Service] = []
+    refuse = SlotPool.refuse
+
+    def note(pool: SlotPool, service: Service, error: OvershootFlowError) -> None:
+        refused.append(service)
+        refuse(pool, service, error)
+
+    monkeypatch.setattr(SlotPool, "refuse", note)
     url = f"http://127.0.0.1:{refusing.server_port}/{generation}"
     service = Service(key=Secret("ovs-hidden"), base_url=url, **options)
     mode = {} if generation == "v0.2" else {"windows": Windows(1)}
@@ -96,3 +110,5 @@ def test_a_refused_key_is_tried_once_a_run(
         assert len(RUNTIME.failures) == FILES
         # The next run may find that the key is good now.
         assert len(refusing.asked) == runs
+        # Files that failed without a question do not prolong it.
+        assert len(refused) == runs

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overshoot_flow.assignment import Assignment
 from overshoot_flow.config import Inference, Secret, Service
+from overshoot_flow.errors import AuthenticationError
 from overshoot_flow.session.slot_table import Claim, SlotTable
 
 INFERENCE = Inference(prompt="?")
 ONE = Service(key=Secret("ovs-one"), max_streams=1)
 TWO = Service(key=Secret("ovs-two"), max_streams=2)
+REFUSED = AuthenticationError("refused", status=401)
 
 
 def claim(*services: Service, priority: int = 0, dwell_s: float | None = None) -> Claim:
@@ -114,7 +118,7 @@ def test_the_first_service_with_a_free_slot_is_taken_unless_it_had_a_fault() -> 
 def test_a_key_that_is_refused_is_left_alone_while_there_is_another_one() -> None:
     first, second = claim(TWO), claim(TWO)
     table = table_of(first, second)
-    table.refuse(ONE, until_s=10.0)
+    table.refuse(ONE, REFUSED, until_s=10.0)
     table.add(waiting := claim(ONE, TWO, priority=1))
     table.review(1.0)
     # The slot that is free is of no use: one of the others is asked for.
@@ -128,11 +132,22 @@ def test_a_key_that_is_refused_is_left_alone_while_there_is_another_one() -> Non
 def test_where_all_keys_are_refused_the_service_is_asked_again() -> None:
     table = table_of()
     for service in (ONE, TWO):
-        table.refuse(service, until_s=10.0)
+        table.refuse(service, REFUSED, until_s=10.0)
     table.add(lonely := claim(ONE, TWO))
     assert not table.has_another(lonely, 1.0)
     table.review(1.0)
     assert lonely.service is ONE
+
+
+def test_a_refusal_is_about_the_key_whatever_else_is_set_and_ends() -> None:
+    table = table_of()
+    table.refuse(ONE, REFUSED, until_s=10.0)
+    assert table.refusal(replace(ONE, max_in_flight=1), 9.0) is REFUSED
+    assert table.refusal(TWO, 9.0) is None
+    assert table.refusal(ONE, 10.0) is None
+    table.refuse(ONE, REFUSED, until_s=20.0)
+    table.forget_refusals()
+    assert table.refusal(ONE, 11.0) is None
 
 
 def test_a_claim_that_may_not_use_a_service_does_not_ask_for_its_slots() -> None:

@@ -27,7 +27,6 @@ from overshoot_flow.errors import (
 )
 from overshoot_flow.media.frames import Frame
 from overshoot_flow.protocol.v02 import KeepaliveAnswer, ResultMessage, Room, StreamCreated
-from overshoot_flow.session.clients import Clients
 from overshoot_flow.transport.results_socket import Malformed, Received
 from overshoot_flow.transport.sender_statistics import SenderStatistics
 
@@ -177,14 +176,13 @@ class SimulatedHttp:
         service.streams[stream_id].is_closed = True
 
 
-class SimulatedClients(Clients):
-    """Their only client is the simulated one."""
+class SimulatedClients:
+    """Stands where `Clients` stands."""
 
     def __init__(self, service: SimulatedService) -> None:
-        super().__init__(service.clock)
         self._http = SimulatedHttp(service)
 
-    def v02(self, service: object) -> Any:
+    def v02(self, _service: object) -> SimulatedHttp:
         return self._http
 
 
